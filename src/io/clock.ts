@@ -1,0 +1,47 @@
+/** The real clock: boot time for waits, wall time for people. */
+import { uptime } from 'node:os'
+import type { Clock } from '../base/clock.ts'
+
+// performance.now() does not count suspend, os.uptime() does but has a grain of 10 ms: the larger
+// of the two elapsed times is exact while awake and right after a sleep (DESIGN §6, rule 2).
+const bootAtStartMs = uptime() * 1000
+const monotonicAtStartMs = performance.now()
+const grainMs = 20
+
+function nowMs(): number {
+  const awake = performance.now() - monotonicAtStartMs
+  const withSuspend = suspendedMs()
+  return bootAtStartMs + awake + withSuspend
+}
+
+// Asked at most once a second: os.uptime() is a system call and a file read on some kernels.
+let suspended = 0
+let askedAtMs = 0
+function suspendedMs(): number {
+  const monotonic = performance.now()
+  if (monotonic - askedAtMs > 1000) {
+    askedAtMs = monotonic
+    const gap = uptime() * 1000 - bootAtStartMs - (monotonic - monotonicAtStartMs)
+    if (gap > suspended + grainMs) suspended = gap
+  }
+  return suspended
+}
+
+export const realClock: Clock = {
+  nowMs,
+  wallMs: () => Date.now(),
+  timer(delayMs, fire, options) {
+    // setTimeout holds 2^31 - 1 ms; a longer wait is taken in steps.
+    const stepMax = 2 ** 31 - 1
+    let handle: NodeJS.Timeout
+    const arm = (leftMs: number) => {
+      handle = setTimeout(
+        () => (leftMs > stepMax ? arm(leftMs - stepMax) : fire()),
+        Math.min(leftMs, stepMax),
+      )
+      if (options?.background) handle.unref()
+    }
+    arm(Math.max(0, delayMs))
+    return { [Symbol.dispose]: () => clearTimeout(handle) }
+  },
+}
