@@ -1,0 +1,136 @@
+/**
+ * The kernel: the object model that every door calls and adds nothing to. A reference to one of
+ * these objects is a capability: who holds it may use it.
+ *
+ * Common to all methods. Each takes CallOptions; a call ends by its signal at the latest. Errors are
+ * HolonError: `permission_denied` when the caller may not, `not_found` when the thing is gone,
+ * `unavailable` when the agent cannot be reached, `deadline_exceeded` and `cancelled` from the
+ * signal, with `outcome: 'unknown'` when the call may have had its effect. Methods marked idempotent
+ * are repeated by the link when it breaks; the others are not.
+ */
+import type {
+  CallOptions,
+  Decision,
+  ExitStatus,
+  LogPage,
+  LogQuery,
+  LogUsage,
+  MachineInfo,
+  ProcessId,
+  ProcessListing,
+  ProcessQuery,
+  RunInfo,
+  RunSpec,
+  SystemStatus,
+  UnitStatus,
+  WhyAnswer,
+} from './types.ts'
+
+/** The whole: every machine, as one. */
+export interface System {
+  /** The same bytes back: a probe of the link and the agent. Idempotent. */
+  ping(payload: string, options: CallOptions): Promise<string>
+  /** Idempotent. */
+  status(options: CallOptions): Promise<SystemStatus>
+  /** Idempotent. */
+  machines(options: CallOptions): Promise<readonly MachineInfo[]>
+  /** `not_found` for an unknown name. Idempotent. */
+  machine(name: string, options: CallOptions): Promise<Machine>
+  /** All processes of all machines; machines that did not answer are in `missing`. Idempotent. */
+  processes(query: ProcessQuery, options: CallOptions): Promise<ProcessListing>
+  /** One process. `stale` when the pid belongs to another process now. Idempotent. */
+  process(id: ProcessId, options: CallOptions): Promise<Process>
+  /** Starts a program. An attached run starts when its stdio is attached, and ends with it. */
+  run(spec: RunSpec, options: CallOptions): Promise<Run>
+  /** Detached runs, and attached ones while they run; finished ones are kept for a while. Idempotent. */
+  runs(options: CallOptions): Promise<readonly RunInfo[]>
+  /** By id or an unambiguous beginning of it. Idempotent. */
+  findRun(id: string, options: CallOptions): Promise<Run>
+  /** Idempotent. */
+  units(options: CallOptions): Promise<readonly UnitStatus[]>
+  /** "web" means "web.service". Idempotent. */
+  unit(name: string, options: CallOptions): Promise<Unit>
+  /**
+   * Loads a unit file, new or changed. Nothing is started or restarted by it.
+   * `invalid_argument` with file:line for every line that is not understood. Idempotent.
+   */
+  load(file: UnitFile, options: CallOptions): Promise<Unit>
+  /** Bytes of all logs. Idempotent. */
+  logUsage(options: CallOptions): Promise<LogUsage>
+  /** Ends the agent that answers; jobs go on unless `stopJobs`. Only for who runs the agent. */
+  shutdown(how: { readonly stopJobs: boolean }, options: CallOptions): Promise<void>
+}
+
+export interface UnitFile {
+  /** "web.service". */
+  readonly name: string
+  readonly text: string
+  /** Where it came from, for messages and for noticing that it changed since. */
+  readonly sourcePath?: string
+}
+
+/** A place: a Linux host with an agent. */
+export interface Machine {
+  /** Idempotent. */
+  info(options: CallOptions): Promise<MachineInfo>
+  /** Idempotent. */
+  processes(query: ProcessQuery, options: CallOptions): Promise<ProcessListing>
+}
+
+/** One process, ours or not. */
+export interface Process {
+  /** `not_found` once it has ended. Idempotent. */
+  info(options: CallOptions): Promise<ProcessListing>
+  /** `signal` is a name ("SIGTERM") or number. `permission_denied` for others' processes, `stale` for a reused pid. */
+  signal(signal: string | number, options: CallOptions): Promise<void>
+}
+
+/** A process that someone wants running. */
+export interface Unit {
+  /** Idempotent. */
+  status(options: CallOptions): Promise<UnitStatus>
+  /** Resolves when every instance is up or has failed; the state then is the answer. Idempotent. */
+  start(options: CallOptions): Promise<UnitStatus>
+  /** Resolves when every instance has ended. Idempotent. */
+  stop(options: CallOptions): Promise<UnitStatus>
+  /** One instance after another, each up before the next goes down; or only `instance`. */
+  restart(which: { readonly instance?: number }, options: CallOptions): Promise<UnitStatus>
+  /** Started when the agent starts. Idempotent. */
+  enable(options: CallOptions): Promise<UnitStatus>
+  /** Idempotent. */
+  disable(options: CallOptions): Promise<UnitStatus>
+  /** The file as loaded. Idempotent. */
+  cat(options: CallOptions): Promise<UnitFile>
+  /** systemctl's properties: `MainPID`, `ActiveState`, … Idempotent. */
+  show(options: CallOptions): Promise<Readonly<Record<string, string>>>
+  /** The recorded decisions that led here, and what comes next. Idempotent. */
+  why(options: CallOptions): Promise<WhyAnswer>
+  /** Idempotent. */
+  logs(query: LogQuery, options: CallOptions): Promise<LogPage>
+}
+
+/** One program started by `System.run`. */
+export interface Run {
+  /** Idempotent. */
+  info(options: CallOptions): Promise<RunInfo>
+  /** Where its stdio is to be had; see rpc/stdio.ts, which makes streams of it. Idempotent. */
+  address(options: CallOptions): Promise<StdioAddress>
+  /** Resolves when it has ended. Idempotent. */
+  wait(options: CallOptions): Promise<ExitStatus>
+  /** To its foreground process group. */
+  signal(signal: string | number, options: CallOptions): Promise<void>
+  /** KillSignal, then after the stop timeout SIGKILL, to all of its processes. Idempotent. */
+  stop(options: CallOptions): Promise<void>
+  /** Output of a detached run. Idempotent. */
+  logs(query: LogQuery, options: CallOptions): Promise<LogPage>
+  /** Forgets a finished run with its output. `conflict` while it runs. Idempotent. */
+  remove(options: CallOptions): Promise<void>
+}
+
+/** A unix socket that speaks the frames of docs/keeper.md. */
+export interface StdioAddress {
+  readonly runId: string
+  readonly socketPath: string
+}
+
+export type { Decision }

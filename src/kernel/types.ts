@@ -1,0 +1,271 @@
+/**
+ * Plain values of the kernel: what its interfaces take and give. All of them are JSON, so that they
+ * cross any door unchanged. Times are wall-clock milliseconds since 1970 (`…AtMs`), durations are
+ * milliseconds (`…Ms`), sizes are bytes.
+ */
+import type { ErrorCode } from '../base/errors.ts'
+
+/** Every call names how long it may take: the signal of a `deadline()`, or one that cancels. */
+export interface CallOptions {
+  readonly signal: AbortSignal
+}
+
+/** How a process ended. Exactly one of `code` and `signal` is set. */
+export interface ExitStatus {
+  /** 0 to 255. */
+  readonly code?: number
+  /** "SIGKILL" and the like. */
+  readonly signal?: string
+  readonly coreDumped?: boolean
+  readonly outOfMemory?: boolean
+  /** It could not be executed at all: ENOENT, EACCES, … */
+  readonly execErrno?: string
+}
+
+/** A machine that a fan-out did not hear from. An answer that lacks machines always names them. */
+export interface MissingMachine {
+  readonly machine: string
+  readonly code: ErrorCode
+  readonly lastSeenAtMs?: number
+}
+
+export interface MachineInfo {
+  readonly name: string
+  readonly status: 'up' | 'suspect' | 'down'
+  readonly version: string
+  readonly bootId: string
+  readonly cpuCount: number
+  readonly memoryBytes: number
+  readonly memoryAvailableBytes: number
+  readonly load1: number
+  readonly upSinceMs: number
+  readonly agentPid: number
+  readonly agentSinceMs: number
+}
+
+export interface SystemStatus {
+  readonly version: string
+  readonly machines: readonly MachineInfo[]
+  readonly missing: readonly MissingMachine[]
+  readonly agentPid: number
+  readonly agentSinceMs: number
+  readonly uid: number
+  readonly stateDir: string
+  readonly runtimeDir: string
+  readonly engine: string
+  readonly keeper: 'c' | 'sh'
+  /** Units by active state: `{active: 3, failed: 1}`. */
+  readonly units: Readonly<Record<string, number>>
+  readonly runs: number
+  /** Things an operator should know: one sentence each. */
+  readonly warnings: readonly string[]
+}
+
+// ---- processes
+
+/** Identity of a process: the pid alone is reused by the kernel. */
+export interface ProcessId {
+  readonly machine: string
+  readonly pid: number
+  /** Start time in clock ticks since boot, from /proc/PID/stat; with it a reused pid is refused. */
+  readonly startTicks?: number
+}
+
+/** One row of the process table; numbers as the kernel gives them. */
+export interface ProcessInfo {
+  readonly machine: string
+  readonly pid: number
+  readonly ppid: number
+  readonly pgid: number
+  readonly sid: number
+  /** Threads. */
+  readonly nlwp: number
+  /** One letter: R S D Z T t X I. */
+  readonly state: string
+  readonly uid: number
+  readonly gid: number
+  readonly user: string
+  readonly group: string
+  /** Controlling terminal's name without /dev/ ("pts/3"), or "" for none. */
+  readonly tty: string
+  /** Foreground process group of the terminal, -1 for none. */
+  readonly tpgid: number
+  /** The kernel's short name; any bytes, as UTF-8 with replacement characters. */
+  readonly comm: string
+  /** The argument vector; empty for kernel threads and zombies. */
+  readonly args: readonly string[]
+  readonly startTicks: number
+  readonly startedAtMs: number
+  readonly userMs: number
+  readonly systemMs: number
+  readonly nice: number
+  readonly priority: number
+  readonly vszBytes: number
+  readonly rssBytes: number
+  /** "web.service/2", "run/k3x…", or "" for what Holon did not start. */
+  readonly unit: string
+}
+
+export interface ProcessQuery {
+  /** Only these processes. Default: all. */
+  readonly pids?: readonly number[]
+  /** Only these effective users, by number. */
+  readonly uids?: readonly number[]
+  /** Leave the argument vectors out where they are not shown: saves a file read per process. */
+  readonly args?: boolean
+}
+
+export interface ProcessListing {
+  readonly processes: readonly ProcessInfo[]
+  readonly missing: readonly MissingMachine[]
+  /** Facts of each answering machine that tables need for percentages. */
+  readonly machines: readonly {
+    readonly machine: string
+    readonly memoryBytes: number
+    readonly memoryAvailableBytes: number
+    readonly swapBytes: number
+    readonly swapFreeBytes: number
+    readonly cpuCount: number
+    readonly uptimeMs: number
+    readonly load: readonly [number, number, number]
+    /** Totals since boot over all cores, in ms, for `top`. */
+    readonly cpuBusyMs: number
+    readonly cpuIdleMs: number
+  }[]
+}
+
+// ---- runs
+
+export interface RunSpec {
+  readonly argv: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+  /** Run as this user (name or number). Only root may name another than itself. */
+  readonly user?: string
+  /** A terminal of this size; stdin, stdout and stderr are it. */
+  readonly tty?: { readonly rows: number; readonly columns: number }
+  /** `stream`: what the attached client sends; `null`: /dev/null. */
+  readonly stdin: 'stream' | 'null'
+  /** Detached: output goes to a log, the run outlives the caller. */
+  readonly detached: boolean
+  /** Stopped after this, counted from its start. */
+  readonly timeoutMs?: number
+  readonly umask?: number
+}
+
+export interface RunInfo {
+  readonly id: string
+  readonly machine: string
+  readonly argv: readonly string[]
+  readonly uid: number
+  readonly detached: boolean
+  readonly tty: boolean
+  readonly state: 'running' | 'ended' | 'lost'
+  readonly pid: number
+  readonly startedAtMs: number
+  readonly endedAtMs?: number
+  readonly exit?: ExitStatus
+}
+
+// ---- units
+
+export type ActiveState = 'active' | 'activating' | 'deactivating' | 'inactive' | 'failed'
+
+export interface InstanceStatus {
+  /** "web.service/2". */
+  readonly name: string
+  readonly number: number
+  readonly machine: string
+  readonly active: ActiveState
+  /** systemd's sub state: running, exited, auto-restart, start-pre, … */
+  readonly sub: string
+  readonly pid: number
+  readonly sinceMs: number
+  readonly startedAtMs: number
+  readonly restarts: number
+  /** success, exit-code, signal, core-dump, timeout, start-limit-hit, oom-kill, keeper-lost, … */
+  readonly result: string
+  readonly exit?: ExitStatus
+  /** Processes in the instance, its main one first. */
+  readonly pids: readonly number[]
+  readonly memoryBytes?: number
+  readonly cpuMs?: number
+}
+
+export interface UnitStatus {
+  readonly name: string
+  readonly description: string
+  readonly load: 'loaded' | 'bad-setting'
+  readonly active: ActiveState
+  readonly sub: string
+  readonly enabled: boolean
+  /** Whether someone wants it running now. */
+  readonly wanted: boolean
+  readonly instances: readonly InstanceStatus[]
+  readonly instancesWanted: number
+  readonly sourcePath?: string
+  readonly loadedAtMs: number
+  /** "since when, what happened last, what comes next", one sentence each. */
+  readonly notes: readonly string[]
+}
+
+/** One recorded decision: what was done or seen, when, and why. */
+export interface Decision {
+  readonly atMs: number
+  readonly machine: string
+  /** The instance it concerns; absent for the whole unit. */
+  readonly instance?: string
+  readonly what: string
+  readonly why: string
+}
+
+export interface WhyAnswer {
+  readonly unit: string
+  readonly status: UnitStatus
+  /** Oldest first. */
+  readonly decisions: readonly Decision[]
+  /** What comes next, one sentence each. */
+  readonly next: readonly string[]
+}
+
+// ---- logs
+
+export interface LogEntry {
+  readonly atMs: number
+  readonly machine: string
+  /** "web.service/2" or "run/ID". */
+  readonly instance: string
+  readonly stream: 'stdout' | 'stderr'
+  /** The line without its newline. Bytes that are no UTF-8 come as U+FFFD here, exact in `base64`. */
+  readonly text: string
+  /** Set when the line is no valid UTF-8. */
+  readonly base64?: string
+  /** False when the line goes on in the next entry of the same stream. */
+  readonly complete: boolean
+}
+
+export interface LogQuery {
+  /** Only the last so many entries. Default: all. */
+  readonly tail?: number
+  readonly sinceMs?: number
+  readonly untilMs?: number
+  readonly instances?: readonly number[]
+  readonly stream?: 'stdout' | 'stderr'
+  /** Continue after this position, from an earlier page. */
+  readonly cursor?: string
+  /** Wait until there is something, up to the call's deadline; an empty page then is no error. */
+  readonly waitMs?: number
+}
+
+/** At most about 1 MiB of entries, in order of time; pass `cursor` on to get the next. */
+export interface LogPage {
+  readonly entries: readonly LogEntry[]
+  readonly cursor: string
+  /** No more entries now (with `waitMs`: none came). */
+  readonly atEnd: boolean
+}
+
+export interface LogUsage {
+  readonly bytes: number
+  readonly files: number
+}
