@@ -11,6 +11,14 @@ export const limits = {
   rpcSendBufferBytesMax: 64 * 1024 * 1024,
   /** Calls one session may have in flight. */
   rpcCallsMax: 10_000,
+  /** Capabilities (units, runs, …) one session may hold at a time; each is an object in the agent. */
+  rpcCapabilitiesMax: 10_000,
+  /** Sessions on one socket. A descriptor each; Linux gives a process 1024 by default. */
+  rpcSessionsMax: 512,
+  /** Arguments shown of one process; Linux allows one argument 128 KiB, all together 2 MiB. */
+  processArgsBytesMax: 128 * 1024,
+  /** Arguments of all processes in one answer: half a frame, so that nobody can fill it. */
+  processArgsTotalBytesMax: 8 * 1024 * 1024,
   /** The deadline a door gives a call that names none. */
   callTimeoutMs: 30_000,
   /** Silence on a link with calls in flight until a heartbeat is sent. */
@@ -26,8 +34,21 @@ export const limits = {
   stateTxnOperationsMax: 128,
   /** All of State. etcd's default quota is 2 GiB; ours is small on purpose: few, precious values. */
   stateBytesMax: 256 * 1024 * 1024,
+  /** Keys and values of one txn together. etcd refuses requests over 1.5 MiB. */
+  stateTxnBytesMax: 1280 * 1024,
+  /** Operation ids remembered, so that a repeated txn is answered and not done twice. */
+  stateOperationsMax: 10_000,
+  /** Length of an operation id or a writer name. */
+  stateNameBytesMax: 128,
+  /** Txns that may wait for the disk at once; they share one sync. */
+  stateQueueMax: 1000,
+  /** Automatic backups kept, and how long a change waits for the next one. */
+  stateBackupsMax: 3,
+  stateBackupIntervalMs: 60_000,
   /** Changes a watch may fall behind before it is told to list again. */
   stateHistoryChangesMax: 10_000,
+  /** The same bound in bytes, for large values. */
+  stateHistoryBytesMax: 16 * 1024 * 1024,
   unitFileBytesMax: 256 * 1024,
   /** Instances of one unit on one machine. */
   unitInstancesMax: 1000,
@@ -48,5 +69,14 @@ assert(
   limits.heartbeatTimeoutMs >= 3 * limits.heartbeatIntervalMs,
   'heartbeats: timeout >= 3 x interval',
 )
+assert(
+  2 * limits.processArgsTotalBytesMax <= limits.rpcFrameBytesMax,
+  'a process table must fit into a frame',
+)
 assert(limits.stateValueBytesMax < limits.rpcFrameBytesMax, 'a value must fit into a frame')
 assert(limits.logLineBytesMax < limits.logFileBytesMax, 'a line must fit into a log file')
+assert(limits.stateValueBytesMax < limits.stateTxnBytesMax, 'a value must fit into a txn')
+assert(
+  limits.stateTxnOperationsMax < limits.stateHistoryChangesMax,
+  'a txn must fit into the history',
+)

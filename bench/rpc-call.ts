@@ -1,0 +1,109 @@
+/**
+ * A call of 64 bytes on a unix socket, against a raw round trip of 64 bytes on one: two processes,
+ * one call after the other, rounds of both in turn so that a busy machine hurts both alike.
+ * Prints medians and their ratio. Bar: at most 3.
+ *
+ *     node bench/rpc-call.ts [ROUNDS]
+ */
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { deadline } from '../src/base/clock.ts'
+import { realClock } from '../src/io/clock.ts'
+import type { CallOptions } from '../src/kernel/types.ts'
+import { connectRpc } from '../src/rpc/connect.ts'
+import { defineInterface } from '../src/rpc/interface.ts'
+import { listenRpc } from '../src/rpc/listen.ts'
+
+interface Echo {
+  ping(payload: string, options: CallOptions): Promise<string>
+}
+
+const echoInterface = defineInterface<Echo>('Echo', { ping: { args: 1, idempotent: true } })
+
+const callsPerRound = 5000
+/** Node compiles the hot path within about 15,000 calls. */
+const warmUpRounds = 4
+const version = '0.0.0'
+
+async function serveBoth(directory: string): Promise<void> {
+  createServer((socket) => socket.on('data', (chunk) => socket.write(chunk))).listen(
+    join(directory, 'raw'),
+  )
+  const echo: Echo = { ping: async (payload) => payload }
+  await listenRpc(realClock, join(directory, 'rpc'), echoInterface, () => echo, {
+    version,
+    onInternalError: (error) => console.error(error),
+  })
+  process.stdout.write('ready\n')
+  // Ends with whoever started it.
+  process.stdin.on('end', () => process.exit(0)).resume()
+}
+
+function rawRound(socket: Socket, payload: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    let left = callsPerRound
+    const onData = () => {
+      if (--left > 0) return void socket.write(payload)
+      socket.off('data', onData)
+      resolve()
+    }
+    socket.on('data', onData)
+    socket.write(payload)
+  })
+}
+
+async function timed(work: () => Promise<void>): Promise<number> {
+  const start = process.hrtime.bigint()
+  await work()
+  return Number(process.hrtime.bigint() - start) / 1000 / callsPerRound
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+}
+
+async function measure(rounds: number): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'holon-bench-'))
+  const server = spawn(process.execPath, [import.meta.filename, '--serve', directory], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  try {
+    await new Promise((resolve) => server.stdout.once('data', resolve))
+    const raw = connect(join(directory, 'raw'))
+    using connecting = deadline(realClock, 5000)
+    await using client = await connectRpc(realClock, join(directory, 'rpc'), echoInterface, {
+      version,
+      signal: connecting.signal,
+    })
+    using calling = deadline(realClock, 600_000)
+    const payload = 'x'.repeat(64)
+    const call = async () => {
+      for (let i = 0; i < callsPerRound; i++)
+        await client.main.ping(payload, { signal: calling.signal })
+    }
+    const rawTimes: number[] = []
+    const callTimes: number[] = []
+    for (let round = -warmUpRounds; round < rounds; round++) {
+      const rawUs = await timed(() => rawRound(raw, Buffer.from(payload)))
+      const callUs = await timed(call)
+      if (round < 0) continue
+      rawTimes.push(rawUs)
+      callTimes.push(callUs)
+    }
+    raw.destroy()
+    const [rawUs, callUs] = [median(rawTimes), median(callTimes)]
+    console.log(
+      `raw unix socket ${rawUs.toFixed(1)} us · call ${callUs.toFixed(1)} us · ` +
+        `ratio ${(callUs / rawUs).toFixed(2)} (bar 3)`,
+    )
+  } finally {
+    server.stdin.end()
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+if (process.argv[2] === '--serve') await serveBoth(process.argv[3] ?? '')
+else await measure(Number(process.argv[2] ?? 5))

@@ -1,0 +1,133 @@
+/*
+ * The nursery: reads specs from stdin, forks a keeper for each, answers on stdout.
+ *
+ * It stays tiny, because what it has is what each fork copies. A keeper starts its own session and
+ * the nursery disowns its children (SA_NOCLDWAIT), so one fork does what a double fork is for:
+ * nobody waits for a keeper, and it does not notice when the nursery goes.
+ */
+#define _GNU_SOURCE
+#include "keeper.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The agent may have started us with anything blocked or ignored; jobs must not inherit that. */
+static void reset_signals(void) {
+  for (int signal = 1; signal <= 64; signal++) {
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    if (signal == SIGCHLD) action.sa_flags = SA_NOCLDWAIT;
+    sigaction(signal, &action, NULL);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* False at the end of the input. */
+static bool read_all(char *to, size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    ssize_t count = read(STDIN_FILENO, to + done, bytes - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;
+    done += (size_t)count;
+  }
+  return true;
+}
+
+static bool reply(char *line) {
+  /* One line is one answer, whatever bytes a path has. */
+  size_t length = strlen(line);
+  for (size_t i = 0; i < length; i++) {
+    if ((unsigned char)line[i] < ' ') line[i] = '?';
+  }
+  line[length++] = '\n';
+  for (size_t done = 0; done < length;) {
+    ssize_t count = write(STDOUT_FILENO, line + done, length - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return false;
+    done += (size_t)count;
+  }
+  return true;
+}
+
+/* Writes the job's name over our arguments, where `ps` reads it. */
+static void rename_process(char *area, size_t bytes, const char *id) {
+  prctl(PR_SET_NAME, "holon-keeper");
+  if (area == NULL || bytes < 2) return;
+  memset(area, 0, bytes);
+  snprintf(area, bytes, "holon-keeper %s", id);
+}
+
+_Noreturn static void become_keeper(const struct spec *spec, const struct nest *nest, int null_fd,
+                                    char *name_area, size_t name_bytes) {
+  setsid();
+  for (int fd = 0; fd <= 2; fd++) {
+    int copy = dup2(null_fd, fd);
+    assert(copy == fd);
+  }
+  close(null_fd);
+  rename_process(name_area, name_bytes, spec->id);
+  keeper_main(spec, nest);
+}
+
+static bool serve_one(char *payload, size_t bytes, int null_fd, char *name_area, size_t name_bytes) {
+  static struct spec spec;
+  static char text[TEXT_BYTES_MAX];
+  static char line[TEXT_BYTES_MAX * 2];
+  struct nest nest;
+  int error = spec_parse(&spec, payload, bytes, text);
+  if (error != 0) {
+    const char *id = spec.id == NULL || *spec.id == '\0' ? "-" : spec.id;
+    snprintf(line, sizeof line - 1, "error %.255s %s %s", id, errno_name(error), text);
+    munmap(payload, bytes);
+    return reply(line);
+  }
+  error = jobdir_open(&spec, &nest, text);
+  if (error == 0) {
+    pid_t pid = fork();
+    if (pid == 0) become_keeper(&spec, &nest, null_fd, name_area, name_bytes);
+    if (pid < 0) {
+      error = errno;
+      snprintf(text, sizeof text, "fork: %s", strerror(error));
+      unlinkat(nest.dir_fd, "sock", 0);
+    } else {
+      snprintf(line, sizeof line - 1, "ok %.255s %d", spec.id, (int)pid);
+    }
+    jobdir_close(&nest);
+  }
+  if (error != 0) {
+    snprintf(line, sizeof line - 1, "error %.255s %s %s", spec.id, errno_name(error), text);
+  }
+  spec_free(&spec);
+  return reply(line);
+}
+
+int nursery_main(char *name_area, size_t name_bytes) {
+  reset_signals();
+  umask(0177);
+  /* Nothing of the agent's must live on in keepers. */
+  syscall(SYS_close_range, 3u, ~0u, 0u);
+  prctl(PR_SET_NAME, "holon-nursery");
+  int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null_fd < 0 || chdir("/") < 0) return 1;
+  for (;;) {
+    unsigned char header[FRAME_HEADER_BYTES];
+    if (!read_all((char *)header, sizeof header)) return 0;
+    size_t bytes = (size_t)header[1] << 24 | (size_t)header[2] << 16 | (size_t)header[3] << 8 |
+                   (size_t)header[4];
+    /* Out of step with the agent: nothing after this can be understood. */
+    if (header[0] != 'N' || bytes == 0 || bytes > REQUEST_BYTES_MAX) return 2;
+    char *payload =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (payload == MAP_FAILED) return 3;
+    if (!read_all(payload, bytes)) return 0;
+    if (!serve_one(payload, bytes, null_fd, name_area, name_bytes)) return 0;
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * Bundles the entry points into dist/: the CLI and the agent as one file each (one read, one compile,
+ * cached code), the SDK as a module with its types. `holon up` and `npm pack` call it.
+ */
+import { execFileSync } from 'node:child_process'
+import { readFileSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const version = (
+  JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+).version
+
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  minify: true,
+  keepNames: true,
+  sourcemap: false,
+  legalComments: 'none',
+  logLevel: 'warning',
+  define: { HOLON_VERSION: JSON.stringify(version) },
+} as const
+
+rmSync(join(root, 'dist'), { recursive: true, force: true })
+await Promise.all([
+  build({
+    ...common,
+    entryPoints: ['src/agent/main.ts'],
+    outfile: 'dist/agent.cjs',
+    format: 'cjs',
+  }),
+  build({
+    ...common,
+    entryPoints: ['src/doors/sdk/index.ts'],
+    outfile: 'dist/sdk.js',
+    format: 'esm',
+  }),
+])
+if (process.argv.includes('--types')) {
+  execFileSync(
+    join(root, 'node_modules/.bin/tsc'),
+    [
+      '-p',
+      '.',
+      '--noEmit',
+      'false',
+      '--emitDeclarationOnly',
+      '--declaration',
+      '--outDir',
+      'dist/types',
+      '--rootDir',
+      'src',
+    ],
+    { stdio: 'inherit' },
+  )
+}
+// Last, because its presence says that the build is whole.
+await build({
+  ...common,
+  entryPoints: ['src/doors/cli/main.ts'],
+  outfile: 'dist/cli.cjs',
+  format: 'cjs',
+})

@@ -1,0 +1,48 @@
+/** The agent's process: starts it, tells the operator, ends it orderly on SIGTERM and SIGINT. */
+import { asHolonError } from '../base/errors.ts'
+import { version } from '../base/version.ts'
+import { packageDir } from '../io/agent-process.ts'
+import { realClock } from '../io/clock.ts'
+import { realHost } from '../io/host.ts'
+import { ownDirectories } from '../io/paths.ts'
+import { realRandom } from '../io/random.ts'
+import { Agent } from './agent.ts'
+import { machineName } from './machine-name.ts'
+
+const report = (message: string) => {
+  process.stderr.write(`${new Date(realClock.wallMs()).toISOString()} ${message}\n`)
+}
+
+async function main(): Promise<void> {
+  const host = realHost()
+  const ending = Promise.withResolvers<string>()
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(signal, () => ending.resolve(signal))
+  }
+  const directories = ownDirectories(host.env, host.uid)
+  const agent = await Agent.start(
+    { clock: realClock, random: realRandom, host, report },
+    {
+      directories,
+      machine: machineName(host.hostname()),
+      packageDir: packageDir(),
+      forceShKeeper: host.env['HOLON_KEEPER'] === 'sh',
+      onShutdown: () => ending.resolve('holon down'),
+    },
+  )
+  report(`holon ${version} is up, pid ${host.pid}, state in ${directories.stateDir}`)
+  report(`ending: ${await ending.promise}`)
+  await agent[Symbol.asyncDispose]()
+}
+
+main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    // A failed operation is told in its own words; a bug with where it happened.
+    const failure = asHolonError(error)
+    report(
+      failure.code === 'internal' && error instanceof Error ? String(error.stack) : failure.message,
+    )
+    process.exit(1)
+  },
+)

@@ -1,0 +1,156 @@
+/**
+ * One instance of a unit on this machine: the job that keeps it, or what is left of it.
+ *
+ * Invariants: at most one job at a time has this instance's directory; what a keeper recorded is told
+ * to the journal exactly once; an instance whose keeper died is cleaned of every process before
+ * another is started.
+ */
+import type { Clock } from '../../base/clock.ts'
+import { HolonError } from '../../base/errors.ts'
+import { exists, removeTree } from '../../io/files.ts'
+import type { JobSpec } from '../../unit/job-spec.ts'
+import type { JobLauncher } from '../keeper/launcher.ts'
+import type { JobLink } from '../keeper/link.ts'
+import type { JobEvent, JobState } from '../keeper/records.ts'
+import type { InstanceCondition } from './plan.ts'
+
+export interface InstanceDeps {
+  readonly clock: Clock
+  readonly launcher: JobLauncher
+  /** Ends every process of the job that is left, and resolves when none is or time is up. */
+  readonly cleanUp: (job: string) => Promise<void>
+  /** Something changed: state, condition. */
+  readonly changed: () => void
+  readonly event: (instance: Instance, event: JobEvent) => void
+  /** The last event number that is recorded already. */
+  readonly seen: (job: string) => number
+}
+
+const stopPhases: ReadonlySet<string> = new Set([
+  'stop',
+  'stop-sigterm',
+  'stop-sigkill',
+  'stop-post',
+  'final-sigkill',
+])
+
+export class Instance {
+  readonly unit: string
+  readonly number: number
+  /** The job's id and its directory's path below the jobs directory. */
+  readonly job: string
+  readonly dir: string
+  readonly #deps: InstanceDeps
+  #link: JobLink | undefined
+  #state: JobState | undefined
+  #lost = false
+  #busy = false
+
+  constructor(deps: InstanceDeps, unit: string, number: number, dir: string) {
+    this.#deps = deps
+    this.unit = unit
+    this.number = number
+    this.job = `unit/${unit}/${number}`
+    this.dir = dir
+  }
+
+  /** "web.service/2". */
+  get name(): string {
+    return `${this.unit}/${this.number}`
+  }
+
+  /** The last known state of the job; undefined when there is none. */
+  get state(): JobState | undefined {
+    return this.#state
+  }
+
+  get lost(): boolean {
+    return this.#lost
+  }
+
+  /** Undefined: there is no job and nothing left of one. */
+  condition(): InstanceCondition | undefined {
+    if (this.#busy) return 'busy'
+    if (this.#lost) return 'lost'
+    const state = this.#state
+    if (state === undefined) return undefined
+    if (this.#link === undefined || state.phase === 'dead' || state.phase === 'failed')
+      return 'ended'
+    return stopPhases.has(state.phase) ? 'stopping' : 'up'
+  }
+
+  /** Takes over the job in this instance's directory, if there is one. */
+  async adopt(signal: AbortSignal): Promise<void> {
+    if (!exists(this.dir)) return
+    await this.#follow(await this.#deps.launcher.open(this.dir, this.#observer(), { signal }))
+  }
+
+  /** Starts a new job in place of what is left of an earlier one. Rejects when nothing was started. */
+  async start(spec: JobSpec, signal: AbortSignal): Promise<void> {
+    await this.#exclusively(async () => {
+      this.#discard()
+      await this.#follow(await this.#deps.launcher.start(spec, this.#observer(), { signal }))
+    })
+  }
+
+  /** Asks the keeper to stop the job; its end shows in the state. Nothing to stop is no error. */
+  async stop(reason: string, signal: AbortSignal): Promise<void> {
+    await this.#link?.stop(reason, { signal })
+  }
+
+  /** Removes what is left of an ended job. */
+  async clear(): Promise<void> {
+    await this.#exclusively(async () => this.#discard())
+  }
+
+  /** Lets go of the job without touching it: the agent is ending. */
+  release(): void {
+    this.#link?.[Symbol.dispose]()
+    this.#link = undefined
+  }
+
+  async #exclusively(work: () => Promise<void>): Promise<void> {
+    if (this.#busy) throw new HolonError('conflict', `${this.name} is being changed already`)
+    this.#busy = true
+    try {
+      await work()
+    } finally {
+      this.#busy = false
+      this.#deps.changed()
+    }
+  }
+
+  #discard(): void {
+    this.release()
+    removeTree(this.dir)
+    this.#lost = false
+    this.#state = undefined
+  }
+
+  #observer() {
+    return {
+      afterSeq: this.#deps.seen(this.job),
+      onState: (state: JobState) => {
+        this.#state = state
+        this.#deps.changed()
+      },
+      onEvent: (event: JobEvent) => this.#deps.event(this, event),
+    }
+  }
+
+  async #follow(link: JobLink): Promise<void> {
+    this.#link = link
+    this.#state = link.state
+    void link.ended.then((end) => {
+      if (this.#link !== link) return
+      this.#link = undefined
+      if (end === 'lost') void this.#exclusively(() => this.#afterLoss())
+      else this.#deps.changed()
+    })
+  }
+
+  async #afterLoss(): Promise<void> {
+    await this.#deps.cleanUp(this.job)
+    this.#lost = true
+  }
+}

@@ -1,0 +1,55 @@
+/** What State holds of a unit: the wish (`units/NAME`) and the decisions (`decisions/NAME`). */
+import { HolonError } from '../../base/errors.ts'
+import type { Decision } from '../../kernel/types.ts'
+
+/** Somebody's wish about one unit. */
+export interface UnitRecord {
+  readonly name: string
+  readonly text: string
+  readonly sourcePath?: string
+  readonly loadedAtMs: number
+  /** Started whenever the agent comes up on a fresh boot. */
+  readonly enabled: boolean
+  /** Wanted now. Holds for one boot only: after a reboot `enabled` decides. */
+  readonly wanted: boolean
+  readonly wantedBootId: string
+}
+
+/** The last decisions of one unit, and how far each instance's events are among them. */
+export interface DecisionRecord {
+  readonly decisions: readonly Decision[]
+  /** By job directory name: the keeper's last event that `decisions` already tells of. */
+  readonly seen: Readonly<Record<string, number>>
+}
+
+export const unitPrefix = 'units/'
+export const unitKey = (name: string) => `${unitPrefix}${name}`
+export const decisionPrefix = 'decisions/'
+export const decisionKey = (name: string) => `${decisionPrefix}${name}`
+
+/** `internal` when the value is none of ours: a newer version wrote it, or it is damaged. */
+export function parseUnitRecord(value: unknown): UnitRecord {
+  const record = value as Partial<UnitRecord> | null
+  if (
+    typeof record?.name !== 'string' ||
+    typeof record.text !== 'string' ||
+    typeof record.enabled !== 'boolean' ||
+    typeof record.wanted !== 'boolean'
+  ) {
+    throw new HolonError('internal', 'a unit record in the state has an unknown form')
+  }
+  return {
+    name: record.name,
+    text: record.text,
+    loadedAtMs: record.loadedAtMs ?? 0,
+    enabled: record.enabled,
+    wanted: record.wanted,
+    wantedBootId: record.wantedBootId ?? '',
+    ...(record.sourcePath === undefined ? {} : { sourcePath: record.sourcePath }),
+  }
+}
+
+export function parseDecisionRecord(value: unknown): DecisionRecord {
+  const record = value as Partial<DecisionRecord> | null
+  return { decisions: record?.decisions ?? [], seen: record?.seen ?? {} }
+}

@@ -1,0 +1,102 @@
+/** The kernel's Unit as one caller may use it: everyone may look, root and the agent's own user act. */
+import type { Unit, UnitFile } from '../../kernel/kernel.ts'
+import type { CallOptions, LogPage, LogQuery, UnitStatus, WhyAnswer } from '../../kernel/types.ts'
+import type { Logs } from '../logs.ts'
+import { type Caller, requireOwner } from '../users.ts'
+import type { ManagedUnit } from './managed-unit.ts'
+import { type UnitStatusDeps, unitProperties, unitStatus, whatComesNext } from './unit-status.ts'
+
+export interface UnitTargetDeps {
+  readonly status: UnitStatusDeps
+  readonly agentUid: number
+  readonly logs: Logs
+  readonly logDir: (job: string) => string
+}
+
+export class UnitTarget implements Unit {
+  readonly #deps: UnitTargetDeps
+  readonly #unit: ManagedUnit
+  readonly #caller: Caller
+
+  constructor(deps: UnitTargetDeps, unit: ManagedUnit, caller: Caller) {
+    this.#deps = deps
+    this.#unit = unit
+    this.#caller = caller
+  }
+
+  async status(): Promise<UnitStatus> {
+    return this.#status()
+  }
+
+  async start({ signal }: CallOptions): Promise<UnitStatus> {
+    this.#mayAct('start')
+    await this.#unit.start(this.#by(), signal)
+    return this.#status()
+  }
+
+  async stop({ signal }: CallOptions): Promise<UnitStatus> {
+    this.#mayAct('stop')
+    await this.#unit.stop(this.#by(), signal)
+    return this.#status()
+  }
+
+  async restart(which: { readonly instance?: number }, { signal }: CallOptions) {
+    this.#mayAct('restart')
+    await this.#unit.restart(this.#by(), which.instance, signal)
+    return this.#status()
+  }
+
+  async enable({ signal }: CallOptions): Promise<UnitStatus> {
+    this.#mayAct('enable')
+    await this.#unit.enable(true, signal)
+    return this.#status()
+  }
+
+  async disable({ signal }: CallOptions): Promise<UnitStatus> {
+    this.#mayAct('disable')
+    await this.#unit.enable(false, signal)
+    return this.#status()
+  }
+
+  async cat(): Promise<UnitFile> {
+    const { name, text, sourcePath } = this.#unit.record
+    return sourcePath === undefined ? { name, text } : { name, text, sourcePath }
+  }
+
+  async show(): Promise<Readonly<Record<string, string>>> {
+    return unitProperties(this.#unit, this.#status())
+  }
+
+  async why(): Promise<WhyAnswer> {
+    const status = this.#status()
+    return {
+      unit: this.#unit.name,
+      status,
+      decisions: this.#unit.journal.list(),
+      next: whatComesNext(this.#unit, status),
+    }
+  }
+
+  async logs(query: LogQuery, { signal }: CallOptions): Promise<LogPage> {
+    this.#mayAct('read the logs of')
+    const numbers = this.#unit.instances().map((instance) => instance.number)
+    const wanted = query.instances ?? numbers
+    const sources = wanted.map((number) => ({
+      instance: `${this.#unit.name}/${number}`,
+      dir: this.#deps.logDir(`unit/${this.#unit.name}/${number}`),
+    }))
+    return this.#deps.logs.read(sources, query, { signal })
+  }
+
+  #status(): UnitStatus {
+    return unitStatus(this.#deps.status, this.#unit)
+  }
+
+  #mayAct(verb: string): void {
+    requireOwner(this.#caller, this.#deps.agentUid, `${verb} ${this.#unit.name}; root may`)
+  }
+
+  #by(): string {
+    return `uid ${this.#caller.uid}`
+  }
+}

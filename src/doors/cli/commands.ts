@@ -1,0 +1,79 @@
+/** Every command of the CLI: its group and summary for the overview, and where its code is. */
+import type { Command } from 'commander'
+import type { CliContext } from './context.ts'
+
+interface CommandModule {
+  command(context: CliContext): Command
+}
+
+export interface CommandEntry {
+  readonly name: string
+  readonly group: 'System' | 'Processes' | 'Runs' | 'Units'
+  readonly summary: string
+  readonly load: () => Promise<CommandModule>
+}
+
+function entry(
+  name: string,
+  group: CommandEntry['group'],
+  summary: string,
+  load: CommandEntry['load'],
+): CommandEntry {
+  return { name, group, summary, load }
+}
+
+const unitVerbs = (name: string) => async () => {
+  const verbs = await import('./commands/unit-verbs.ts')
+  return { command: (context: CliContext) => verbs.unitVerb(name, context) }
+}
+
+export const commandTable: readonly CommandEntry[] = [
+  entry('up', 'System', 'start Holon on this machine', () => import('./commands/up.ts')),
+  entry('down', 'System', 'stop the agent; jobs go on', () => import('./commands/down.ts')),
+  entry('status', 'System', 'show this system, or units', () => import('./commands/status.ts')),
+  entry('machines', 'System', 'list machines', () => import('./commands/machines.ts')),
+  entry(
+    'install',
+    'System',
+    "write the agent's own systemd unit",
+    () => import('./commands/install.ts'),
+  ),
+  entry('state', 'System', 'back up and restore the state', () => import('./commands/state.ts')),
+  entry(
+    'completion',
+    'System',
+    'print completion for your shell',
+    () => import('./commands/completion.ts'),
+  ),
+
+  entry('ps', 'Processes', 'list processes', () => import('./commands/ps.ts')),
+  entry('top', 'Processes', 'watch processes', () => import('./commands/top.ts')),
+  entry('kill', 'Processes', 'send a signal', () => import('./commands/kill.ts')),
+  entry('pgrep', 'Processes', 'find processes', async () => {
+    const { pgrep } = await import('./commands/pgrep.ts')
+    return { command: pgrep }
+  }),
+  entry('pkill', 'Processes', 'find processes and send a signal', async () => {
+    const { pkill } = await import('./commands/pgrep.ts')
+    return { command: pkill }
+  }),
+
+  entry('run', 'Runs', 'run a program as if typed here', () => import('./commands/run.ts')),
+  entry('runs', 'Runs', 'list runs', () => import('./commands/runs.ts')),
+  entry('attach', 'Runs', 'connect to a detached run', () => import('./commands/attach.ts')),
+  entry('wait', 'Runs', "wait for a detached run's end", () => import('./commands/wait.ts')),
+
+  entry('start', 'Units', 'start units', unitVerbs('start')),
+  entry('stop', 'Units', 'stop units', unitVerbs('stop')),
+  entry('restart', 'Units', 'restart units, one instance after another', unitVerbs('restart')),
+  entry('enable', 'Units', 'start units whenever Holon starts', unitVerbs('enable')),
+  entry('disable', 'Units', 'do not start units by themselves', unitVerbs('disable')),
+  entry('list-units', 'Units', 'list units', () => import('./commands/list-units.ts')),
+  entry('is-active', 'Units', 'tell by exit status whether units run', unitVerbs('is-active')),
+  entry('is-failed', 'Units', 'tell by exit status whether units failed', unitVerbs('is-failed')),
+  entry('cat', 'Units', 'print unit files as loaded', unitVerbs('cat')),
+  entry('show', 'Units', 'print properties of units', () => import('./commands/show.ts')),
+  entry('why', 'Units', 'explain how a unit came to its state', () => import('./commands/why.ts')),
+  entry('verify', 'Units', 'check unit files', () => import('./commands/verify.ts')),
+  entry('logs', 'Units', 'show logs of units and runs', () => import('./commands/logs.ts')),
+]

@@ -1,0 +1,23 @@
+/** `holon attach ID`: the terminal or stdio of a detached run. */
+import { Command } from 'commander'
+import { openStdio } from '../../../rpc/stdio.ts'
+import type { CliContext } from '../context.ts'
+import { exitStatusOf } from '../exit-status.ts'
+import { attachTerminal } from '../stdio-session.ts'
+
+export function command(context: CliContext): Command {
+  return new Command('attach')
+    .description('Connects to a detached run. Ctrl-] leaves it running; it ends when the run does.')
+    .argument('<id>')
+    .option('--no-stdin', 'only watch')
+    .action(async (id: string, options: { stdin: boolean }) => {
+      using limit = context.deadline()
+      const system = await context.system()
+      const run = await system.findRun(id, limit)
+      const info = await run.info(limit)
+      const stdio = await openStdio(await run.address(limit), { stdin: options.stdin }, limit)
+      const exit = await attachTerminal(context, stdio, { tty: info.tty, detachable: true })
+      if (exit === 'detached') context.stderr.write(`\r\nholon: run ${info.id} goes on\n`)
+      else context.setExit(exitStatusOf(exit))
+    })
+}

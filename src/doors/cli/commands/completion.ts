@@ -1,0 +1,53 @@
+/** `holon completion SHELL`: completion of commands, options, units and runs. */
+import { Command } from 'commander'
+import { HolonError } from '../../../base/errors.ts'
+import { commandTable } from '../commands.ts'
+import type { CliContext } from '../context.ts'
+
+export function command(context: CliContext): Command {
+  return new Command('completion')
+    .description('Prints completion code. bash: source <(holon completion bash)')
+    .argument('<shell>', 'bash, zsh or fish')
+    .action((shell: string) => {
+      const make = generators[shell]
+      if (make === undefined) {
+        throw new HolonError('invalid_argument', `no completion for ${shell}: bash, zsh or fish`)
+      }
+      context.stdout.write(make())
+    })
+}
+
+const names = () => commandTable.map((entry) => entry.name).join(' ')
+const unitVerbs = 'start|stop|restart|enable|disable|status|cat|show|why|logs|is-active|is-failed'
+
+const bash = () => `_holon() {
+  local word=\${COMP_WORDS[COMP_CWORD]} verb=\${COMP_WORDS[1]}
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W '${names()}' -- "$word")); return
+  fi
+  case $verb in
+    ${unitVerbs})
+      COMPREPLY=($(compgen -W "$(holon list-units -o jsonl 2>/dev/null | sed 's/.*"name":"\\([^"]*\\)","description".*/\\1/')" -f -- "$word")) ;;
+    attach|wait)
+      COMPREPLY=($(compgen -W "$(holon runs --no-headers 2>/dev/null | cut -d' ' -f1)" -- "$word")) ;;
+    run)
+      COMPREPLY=($(compgen -c -- "$word")) ;;
+    *)
+      COMPREPLY=($(compgen -f -- "$word")) ;;
+  esac
+}
+complete -o default -F _holon holon
+`
+
+const zsh = () => `#compdef holon
+autoload -U +X bashcompinit && bashcompinit
+${bash()}`
+
+const fish = () =>
+  commandTable
+    .map((e) => `complete -c holon -f -n __fish_use_subcommand -a ${e.name} -d "${e.summary}"\n`)
+    .join('') +
+  `complete -c holon -f -n "__fish_seen_subcommand_from ${unitVerbs.replaceAll('|', ' ')}" ` +
+  `-a "(holon list-units --no-headers 2>/dev/null | string split -f1 ' ')"\n`
+
+const generators: Readonly<Record<string, () => string>> = { bash, zsh, fish }

@@ -1,0 +1,45 @@
+/** `holon down`: ends the agent; jobs go on under their keepers unless --all. */
+import { Command } from 'commander'
+import { deadline, sleep } from '../../../base/clock.ts'
+import { HolonError } from '../../../base/errors.ts'
+import type { CliContext } from '../context.ts'
+
+const downTimeoutMs = 120_000
+const pollMs = 10
+
+export function command(context: CliContext): Command {
+  return new Command('down')
+    .description(
+      'Stops the agent. Units and detached runs go on; the next `holon up` takes them over.',
+    )
+    .option('-a, --all', 'stop all units and runs first')
+    .action(async (options: { all?: boolean }) => {
+      using limit = deadline(context.clock, downTimeoutMs)
+      const { signal } = limit
+      const system = await context.system()
+      const { agentPid, units, runs } = await system.status({ signal })
+      if (options.all) context.stderr.write('holon: stopping units and runs …\n')
+      try {
+        await system.shutdown({ stopJobs: options.all === true }, { signal })
+      } catch (error) {
+        // The agent may be gone before its answer is out: that is what was asked for.
+        if (!(error instanceof HolonError && error.code === 'unavailable')) throw error
+      }
+      while (isAlive(agentPid)) await sleep(context.clock, pollMs, signal)
+      const kept = (units['active'] ?? 0) + runs
+      const note =
+        options.all || kept === 0
+          ? ''
+          : ` ${kept} ${kept === 1 ? 'job goes' : 'jobs go'} on; \`holon up\` takes over again.`
+      context.stdout.write(`The agent (pid ${agentPid}) is down.${note}\n`)
+    })
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,57 @@
+/** `holon list-units`: every loaded unit, a line each. */
+import { Command } from 'commander'
+import type { UnitStatus } from '../../../kernel/types.ts'
+import type { CliContext } from '../context.ts'
+import {
+  jsonOption,
+  type ListingOptions,
+  noHeadersOption,
+  outputOption,
+  printListing,
+} from '../output.ts'
+
+export function command(context: CliContext): Command {
+  return new Command('list-units')
+    .description('Lists units.')
+    .argument('[pattern...]', 'names, with * and ?')
+    .option('--state <states>', 'only these, like active or failed,activating')
+    .option('-a, --all', 'accepted for systemctl: all are always listed')
+    .addOption(outputOption())
+    .addOption(jsonOption())
+    .addOption(noHeadersOption())
+    .action(async (patterns: readonly string[], options: ListingOptions & { state?: string }) => {
+      using limit = context.deadline()
+      const system = await context.system()
+      const states = options.state?.split(',')
+      const units = (await system.units({ signal: limit.signal })).filter(
+        (unit) => matches(unit.name, patterns) && (states?.includes(unit.active) ?? true),
+      )
+      printListing(context, options, units, { header, row })
+    })
+}
+
+const header = ['UNIT', 'LOAD', 'ACTIVE', 'SUB', 'INSTANCES', 'ENABLED', 'DESCRIPTION']
+
+function row(unit: UnitStatus): readonly string[] {
+  const up = unit.instances.filter((instance) => instance.active === 'active').length
+  return [
+    unit.name,
+    unit.load,
+    unit.active,
+    unit.sub,
+    `${up}/${unit.instancesWanted}`,
+    unit.enabled ? 'enabled' : 'disabled',
+    unit.description,
+  ]
+}
+
+function matches(name: string, patterns: readonly string[]): boolean {
+  if (patterns.length === 0) return true
+  return patterns.some((pattern) => {
+    const source = pattern
+      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.')
+    return new RegExp(`^${source}(\\.service)?$`).test(name)
+  })
+}

@@ -1,0 +1,122 @@
+/** `holon status`: this system; `holon status UNIT…`: units, with systemctl's look and exit statuses. */
+import { Command } from 'commander'
+import { HolonError } from '../../../base/errors.ts'
+import type { Unit } from '../../../kernel/kernel.ts'
+import type { InstanceStatus, SystemStatus, UnitStatus } from '../../../kernel/types.ts'
+import type { CliContext } from '../context.ts'
+import { formatEntry } from '../log-format.ts'
+import { ago, bytes, duration, isoTime } from '../time.ts'
+import { resolveUnit } from '../unit-arguments.ts'
+import { describeFailure } from './unit-verbs.ts'
+
+export function command(context: CliContext): Command {
+  return new Command('status')
+    .description('Shows this system, or units: exit 0 if all run, 3 if one does not, 4 if unknown.')
+    .argument('[unit...]')
+    .option('-n, --lines <count>', 'log lines per unit', '10')
+    .option('--json', 'as JSON')
+    .action(async (units: readonly string[], options: { json?: boolean; lines: string }) => {
+      using limit = context.deadline()
+      const { signal } = limit
+      const system = await context.system()
+      if (units.length === 0) {
+        const status = await system.status({ signal })
+        const text = options.json
+          ? `${JSON.stringify(status, undefined, 2)}\n`
+          : overview(context, status)
+        context.stdout.write(text)
+        return
+      }
+      const statuses: UnitStatus[] = []
+      for (const text of units) {
+        const { unit } = await resolveUnit(system, text, { signal, load: false }).catch(unknownUnit)
+        const status = await unit.status({ signal })
+        statuses.push(status)
+        if (!options.json) {
+          if (statuses.length > 1) context.stdout.write('\n')
+          context.stdout.write(describeUnit(context, status))
+          context.stdout.write(await lastLines(unit, Number(options.lines), signal))
+        }
+      }
+      if (options.json) context.stdout.write(`${JSON.stringify(statuses, undefined, 2)}\n`)
+      context.setExit(statuses.every((status) => status.active === 'active') ? 0 : 3)
+    })
+}
+
+function unknownUnit(error: unknown): never {
+  if (!(error instanceof HolonError) || error.code !== 'not_found') throw error
+  throw new HolonError('not_found', error.message, { details: { exitStatus: 4 }, cause: error })
+}
+
+function overview(context: CliContext, status: SystemStatus): string {
+  const nowMs = context.clock.wallMs()
+  const units = Object.entries(status.units).map(([state, count]) => `${count} ${state}`)
+  const lines = [
+    `Holon ${status.version}`,
+    `     Agent: pid ${status.agentPid}, up ${duration(nowMs - status.agentSinceMs)}, uid ${status.uid}`,
+    `     State: ${status.stateDir} (${status.engine})`,
+    `   Runtime: ${status.runtimeDir}`,
+    `    Keeper: ${status.keeper === 'c' ? 'compiled' : 'sh fallback'}`,
+    `     Units: ${units.length === 0 ? 'none' : units.join(', ')}`,
+    `      Runs: ${status.runs} running`,
+    '  Machines:',
+  ]
+  for (const m of status.machines) {
+    const up = duration(nowMs - m.upSinceMs)
+    const memory = `${bytes(m.memoryAvailableBytes)} of ${bytes(m.memoryBytes)} free`
+    lines.push(
+      `    ${m.name} ${m.status}, up ${up}, load ${m.load1.toFixed(2)} on ${m.cpuCount} cores, ${memory}`,
+    )
+  }
+  for (const { machine, code } of status.missing)
+    lines.push(`    ${machine} does not answer (${code})`)
+  for (const warning of status.warnings) lines.push(`      Note: ${warning}`)
+  return `${lines.join('\n')}\n`
+}
+
+function describeUnit(context: CliContext, status: UnitStatus): string {
+  const dot = { active: '●', failed: '×' }[status.active as string] ?? '○'
+  const title = status.description === '' ? '' : ` - ${status.description}`
+  const enabled = status.enabled ? 'enabled' : 'disabled'
+  const lines = [
+    `${dot} ${status.name}${title}`,
+    `     Loaded: ${status.load} (${status.sourcePath ?? 'given as text'}; ${enabled})`,
+    `     Active: ${status.active} (${status.sub})`,
+  ]
+  if (status.instancesWanted !== 1) lines.push(`  Instances: ${status.instancesWanted} wanted`)
+  for (const note of status.notes) lines.push(`       Note: ${note}`)
+  for (const instance of status.instances) lines.push(...describeInstance(context, instance))
+  return `${lines.join('\n')}\n`
+}
+
+function describeInstance(context: CliContext, instance: InstanceStatus): readonly string[] {
+  const since =
+    instance.sinceMs === 0
+      ? ''
+      : ` since ${isoTime(instance.sinceMs)}; ${ago(context.clock.wallMs() - instance.sinceMs)}`
+  const lines = [
+    `   ${instance.name} on ${instance.machine}: ${instance.active} (${instance.sub})${since}`,
+  ]
+  const facts: string[] = []
+  if (instance.pid !== 0) facts.push(`Main PID: ${instance.machine}:${instance.pid}`)
+  if (instance.pids.length > 0) facts.push(`Tasks: ${instance.pids.length}`)
+  if (instance.memoryBytes !== undefined) facts.push(`Memory: ${bytes(instance.memoryBytes)}`)
+  if (instance.cpuMs !== undefined) facts.push(`CPU: ${(instance.cpuMs / 1000).toFixed(3)}s`)
+  if (instance.restarts > 0) facts.push(`Restarts: ${instance.restarts}`)
+  if (instance.result !== 'success') facts.push(`Result: ${describeFailure(instance)}`)
+  if (facts.length > 0) lines.push(`       ${facts.join('  ')}`)
+  return lines
+}
+
+async function lastLines(unit: Unit, count: number, signal: AbortSignal): Promise<string> {
+  if (!(count > 0)) return ''
+  try {
+    const page = await unit.logs({ tail: count }, { signal })
+    if (page.entries.length === 0) return ''
+    return `\n${page.entries.map((entry) => `${formatEntry(entry, 'short')}\n`).join('')}`
+  } catch (error) {
+    // Others may see the status of a unit but not read its log.
+    if (error instanceof HolonError && error.code === 'permission_denied') return ''
+    throw error
+  }
+}

@@ -1,0 +1,165 @@
+/** start stop restart enable disable is-active is-failed cat: systemctl's verbs, words and exit statuses. */
+import { Command } from 'commander'
+import { asHolonError, HolonError } from '../../../base/errors.ts'
+import type { InstanceStatus, UnitStatus } from '../../../kernel/types.ts'
+import type { CliContext } from '../context.ts'
+import { resolveUnit, type UnitArgument } from '../unit-arguments.ts'
+
+/** Stopping may take TimeoutStopSec= of every instance, one after another. */
+const verbTimeoutMs = 15 * 60_000
+
+interface VerbOptions {
+  readonly now?: boolean
+  readonly quiet?: boolean
+}
+
+interface Verb {
+  readonly description: string
+  /** Whether a path given as an argument loads that file. */
+  readonly load: boolean
+  /** Does it for one unit; the exit status is the largest of all. */
+  readonly act: (
+    context: CliContext,
+    target: UnitArgument,
+    options: VerbOptions,
+    signal: AbortSignal,
+  ) => Promise<number>
+  readonly now?: string
+}
+
+const verbs: Readonly<Record<string, Verb>> = {
+  start: {
+    description: 'Starts units, and resolves when they are up. A path loads that file first.',
+    load: true,
+    act: async (context, { unit }, _options, signal) =>
+      reportStart(context, await unit.start({ signal })),
+  },
+  stop: {
+    description: 'Stops units and waits until they have ended.',
+    load: false,
+    act: async (_context, { unit }, _options, signal) => {
+      await unit.stop({ signal })
+      return 0
+    },
+  },
+  restart: {
+    description:
+      'Restarts units, one instance after another, each up before the next goes down; ' +
+      'UNIT/N restarts one instance. A path loads that file first.',
+    load: true,
+    act: async (context, { unit, instance }, _options, signal) => {
+      const which = instance === undefined ? {} : { instance }
+      return reportStart(context, await unit.restart(which, { signal }))
+    },
+  },
+  enable: {
+    description: 'Starts units whenever Holon starts. A path loads that file first.',
+    load: true,
+    now: 'start them now, too',
+    act: async (context, { unit }, options, signal) => {
+      const { name } = await unit.enable({ signal })
+      context.stdout.write(`${name} is enabled.\n`)
+      return options.now ? reportStart(context, await unit.start({ signal })) : 0
+    },
+  },
+  disable: {
+    description: 'Does not start units by themselves any more.',
+    load: false,
+    now: 'stop them now, too',
+    act: async (context, { unit }, options, signal) => {
+      const { name } = await unit.disable({ signal })
+      context.stdout.write(`${name} is disabled.\n`)
+      if (options.now) await unit.stop({ signal })
+      return 0
+    },
+  },
+  cat: {
+    description: 'Prints unit files as loaded.',
+    load: false,
+    act: async (context, { unit }, _options, signal) => {
+      const file = await unit.cat({ signal })
+      const ending = file.text.endsWith('\n') ? '' : '\n'
+      context.stdout.write(`# ${file.sourcePath ?? file.name}\n${file.text}${ending}`)
+      return 0
+    },
+  },
+}
+
+/** `start`, `stop`, … as a command. */
+export function unitVerb(name: string, context: CliContext): Command {
+  if (name === 'is-active' || name === 'is-failed') return stateQuestion(name, context)
+  const verb = verbs[name]
+  if (verb === undefined) throw new HolonError('internal', `no verb ${name}`)
+  const command = new Command(name).description(verb.description).argument('<unit...>')
+  if (verb.now !== undefined) command.option('--now', verb.now)
+  return command.action(async (units: readonly string[], options: VerbOptions) => {
+    using limit = context.deadline(verbTimeoutMs)
+    const { signal } = limit
+    const system = await context.system()
+    let exit = 0
+    for (const text of units) {
+      try {
+        const target = await resolveUnit(system, text, { signal, load: verb.load })
+        exit = Math.max(exit, await verb.act(context, target, options, signal))
+      } catch (error) {
+        // One bad name does not keep the others from being done; alone, it is the answer.
+        if (units.length === 1) throw withSystemctlStatus(error)
+        context.stderr.write(`holon: ${asHolonError(error).message}\n`)
+        exit = Math.max(exit, 1)
+      }
+    }
+    context.setExit(exit)
+  })
+}
+
+/** systemctl's own statuses: 5 for a unit that is not loaded. */
+function withSystemctlStatus(error: unknown): unknown {
+  if (!(error instanceof HolonError) || error.code !== 'not_found') return error
+  return new HolonError('not_found', error.message, { details: { exitStatus: 5 }, cause: error })
+}
+
+function reportStart(context: CliContext, status: UnitStatus): number {
+  const failed = status.instances.filter((instance) => instance.active === 'failed')
+  for (const instance of failed) {
+    context.stderr.write(
+      `holon: ${instance.name} failed: ${describeFailure(instance)}; ` +
+        `see \`holon logs ${status.name}\` and \`holon why ${status.name}\`\n`,
+    )
+  }
+  return failed.length === 0 ? 0 : 1
+}
+
+/** "exit-code (status 203)". */
+export function describeFailure(instance: InstanceStatus): string {
+  const { exit, result } = instance
+  if (exit?.execErrno !== undefined) return `${result} (cannot be executed: ${exit.execErrno})`
+  if (exit?.signal !== undefined) return `${result} (${exit.signal})`
+  if (exit?.code !== undefined) return `${result} (status ${exit.code})`
+  return result
+}
+
+/** Prints a word per unit; exit 0 when one of them is in that state, as systemctl has it. */
+function stateQuestion(name: 'is-active' | 'is-failed', context: CliContext): Command {
+  return new Command(name)
+    .description(`Prints each unit's state; the exit status is 0 if one is ${name.slice(3)}.`)
+    .argument('<unit...>')
+    .option('-q, --quiet', 'the exit status only')
+    .action(async (units: readonly string[], options: VerbOptions) => {
+      using limit = context.deadline()
+      const { signal } = limit
+      const system = await context.system()
+      const states: string[] = []
+      for (const text of units) {
+        try {
+          const { unit } = await resolveUnit(system, text, { signal, load: false })
+          states.push((await unit.status({ signal })).active)
+        } catch (error) {
+          if (!(error instanceof HolonError && error.code === 'not_found')) throw error
+          states.push('inactive')
+        }
+      }
+      if (!options.quiet) context.stdout.write(states.map((state) => `${state}\n`).join(''))
+      const asked = name.slice(3)
+      context.setExit(states.includes(asked) ? 0 : asked === 'active' ? 3 : 1)
+    })
+}

@@ -1,0 +1,151 @@
+/** Dispatch: global options, the overview, one command, and the exit status of whatever happened. */
+import { deadline as makeDeadline } from '../../base/clock.ts'
+import { asHolonError, type ErrorCode, HolonError } from '../../base/errors.ts'
+import { limits } from '../../base/limits.ts'
+import { realClock } from '../../io/clock.ts'
+import { realHost } from '../../io/host.ts'
+import type { System } from '../../kernel/kernel.ts'
+import { parseTimeSpanMs } from '../../unit/time-span.ts'
+import { connect, type Holon } from '../sdk/connect.ts'
+import { commandTable } from './commands.ts'
+import type { CliContext } from './context.ts'
+
+/** Exit statuses of Holon's own failures; a command's page lists those it adds. */
+const exitByCode: Readonly<Record<ErrorCode, number>> = {
+  invalid_argument: 2,
+  not_found: 4,
+  already_exists: 1,
+  conflict: 1,
+  stale: 1,
+  permission_denied: 77,
+  exhausted: 75,
+  unavailable: 69,
+  deadline_exceeded: 124,
+  cancelled: 130,
+  unsupported: 2,
+  internal: 70,
+}
+
+/** Runs `holon ARGS…` to its end and sets the exit status of this process. */
+export async function runProgram(args: readonly string[]): Promise<void> {
+  const host = realHost()
+  let exitStatus = 0
+  let timeoutMs: number | undefined
+  let holon: Promise<Holon> | undefined
+  const context: CliContext = {
+    system: async (): Promise<System> => {
+      holon ??= connect()
+      return (await holon).system
+    },
+    clock: realClock,
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: host.env,
+    deadline: (defaultMs) =>
+      makeDeadline(realClock, timeoutMs ?? defaultMs ?? limits.callTimeoutMs),
+    setExit: (status) => {
+      exitStatus = status
+    },
+  }
+  exitQuietlyWhenReaderLeaves()
+  try {
+    const { rest, timeout } = globalOptions(args)
+    if (timeout !== undefined) timeoutMs = timeout
+    await dispatch(rest, context)
+  } catch (error) {
+    exitStatus = report(error)
+  }
+  await (await holon?.catch(() => undefined))?.[Symbol.asyncDispose]()
+  process.exitCode = exitStatus
+}
+
+async function dispatch(args: readonly string[], context: CliContext): Promise<void> {
+  const [name, ...rest] = args
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    const topic = rest.find((word) => !word.startsWith('-'))
+    if (topic !== undefined) return dispatch([topic, '--help'], context)
+    context.stdout.write(overview())
+    return
+  }
+  const found = commandTable.find((entry) => entry.name === name)
+  if (found === undefined) throw unknownCommand(name)
+  const command = (await found.load()).command(context)
+  command.exitOverride()
+  command.configureOutput({ writeErr: () => {} })
+  await command.parseAsync([...rest], { from: 'user' })
+}
+
+/** `holon --timeout 5s CMD …`: options before the command. */
+function globalOptions(args: readonly string[]): { rest: readonly string[]; timeout?: number } {
+  const [first, second] = args
+  const inline = first?.startsWith('--timeout=') ? first.slice('--timeout='.length) : undefined
+  if (inline === undefined && first !== '--timeout') return { rest: args }
+  const text = inline ?? second
+  const timeout = text === undefined ? undefined : parseTimeSpanMs(text)
+  if (timeout === undefined || !Number.isFinite(timeout)) {
+    throw new HolonError(
+      'invalid_argument',
+      `--timeout ${JSON.stringify(text ?? '')}: a time span is expected, like 5s or 2min`,
+    )
+  }
+  return { rest: args.slice(inline === undefined ? 2 : 1), timeout }
+}
+
+function overview(): string {
+  const lines = [
+    'Usage: holon [--timeout TIME] COMMAND [ARG…]',
+    '',
+    'Many machines behave as one computer.',
+  ]
+  for (const group of ['System', 'Processes', 'Runs', 'Units'] as const) {
+    lines.push('', `${group}:`)
+    for (const entry of commandTable.filter((e) => e.group === group)) {
+      lines.push(`  ${entry.name.padEnd(12)} ${entry.summary}`)
+    }
+  }
+  lines.push('', '`holon COMMAND --help` explains one. Start with `holon up`.', '')
+  return lines.join('\n')
+}
+
+function unknownCommand(name: string): HolonError {
+  const near = commandTable
+    .map((entry) => entry.name)
+    .filter((candidate) => candidate.startsWith(name.slice(0, 2)) || candidate.includes(name))
+  const hint = near.length === 0 ? '`holon help` lists them' : `did you mean ${near.join(', ')}?`
+  return new HolonError('invalid_argument', `there is no command ${JSON.stringify(name)}; ${hint}`)
+}
+
+/** Prints what failed and gives the exit status for it. */
+function report(thrown: unknown): number {
+  if (isCommanderError(thrown)) {
+    if (thrown.exitCode === 0) return 0
+    process.stderr.write(`holon: ${thrown.message.replace(/^error: /, '')}\n`)
+    return 2
+  }
+  const error = asHolonError(thrown)
+  process.stderr.write(`holon: ${error.message}\n`)
+  if (error.outcome === 'unknown') {
+    process.stderr.write('holon: it may have happened all the same; look before you repeat it\n')
+  }
+  if (error.code === 'internal' && error.cause instanceof Error) {
+    process.stderr.write(`${error.cause.stack ?? ''}\n`)
+  }
+  const own = error.details['exitStatus']
+  return typeof own === 'number' ? own : exitByCode[error.code]
+}
+
+function isCommanderError(error: unknown): error is Error & { code: string; exitCode: number } {
+  return (
+    error instanceof Error &&
+    String((error as { code?: unknown }).code).startsWith('commander.')
+  )
+}
+
+/** `holon ps | head -1`: the reader's leaving is no failure of ours; end as a local program does. */
+function exitQuietlyWhenReaderLeaves(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(141)
+  })
+}

@@ -1,0 +1,122 @@
+/**
+ * For tests: a CLI context that keeps what is printed, over a System that has only processes, and
+ * those from the real table of this machine.
+ */
+import { ProcessTable } from '../../../agent/process-table.ts'
+import { deadline } from '../../../base/clock.ts'
+import { HolonError } from '../../../base/errors.ts'
+import { realClock } from '../../../io/clock.ts'
+import { ProcFs } from '../../../io/proc.ts'
+import { sendSignal } from '../../../io/proc-signal.ts'
+import { Users } from '../../../io/users.ts'
+import type { System } from '../../../kernel/kernel.ts'
+import type {
+  CallOptions,
+  MissingMachine,
+  ProcessId,
+  ProcessInfo,
+  ProcessListing,
+  ProcessQuery,
+} from '../../../kernel/types.ts'
+import type { CliContext } from '../context.ts'
+
+export interface TestSystemOptions {
+  readonly unitsByKeeper?: ReadonlyMap<number, string>
+  readonly missing?: readonly MissingMachine[]
+  readonly machines?: readonly string[]
+  /** Called for each signal to a run. */
+  readonly onRunSignal?: (id: string, signal: string | number) => void
+}
+
+/** Machine n1 is this one. What the System interface has beside processes is not there. */
+export function testSystem(options: TestSystemOptions = {}): System {
+  const proc = new ProcFs()
+  const table = new ProcessTable(
+    { proc, users: new Users() },
+    { machine: 'n1', unitsByKeeper: () => options.unitsByKeeper ?? new Map() },
+  )
+  const processes = async (query: ProcessQuery, call: CallOptions): Promise<ProcessListing> => ({
+    ...(await table.list(query, call)),
+    missing: options.missing ?? [],
+  })
+  const requireN1 = (name: string): void => {
+    if (name !== 'n1') throw new HolonError('not_found', `there is no machine "${name}"`)
+  }
+  const system = {
+    processes,
+    machines: async () => (options.machines ?? ['n1']).map((name) => ({ name })),
+    machine: async (name: string) => {
+      requireN1(name)
+      return { processes }
+    },
+    process: async (id: ProcessId) => {
+      requireN1(id.machine)
+      return { signal: async (signal: string | number) => sendSignal(proc, id, signal) }
+    },
+    findRun: async (id: string) => ({
+      signal: async (signal: string | number) => options.onRunSignal?.(id, signal),
+    }),
+  }
+  return system as unknown as System
+}
+
+export interface TestContext {
+  readonly context: CliContext
+  readonly printed: { out: string; err: string; status: number }
+}
+
+/** A context whose streams are no terminal. */
+export function testContext(system: System): TestContext {
+  const printed = { out: '', err: '', status: 0 }
+  const stream = (name: 'out' | 'err') => ({
+    isTTY: false,
+    write: (text: string) => {
+      printed[name] += text
+      return true
+    },
+  })
+  const context = {
+    system: async () => system,
+    clock: realClock,
+    stdin: { isTTY: false },
+    stdout: stream('out'),
+    stderr: stream('err'),
+    env: {},
+    deadline: () => deadline(realClock, 30_000),
+    setExit: (status: number) => {
+      printed.status = status
+    },
+  }
+  return { context: context as unknown as CliContext, printed }
+}
+
+/** A process to make tables of. */
+export function testProcess(values: Partial<ProcessInfo> = {}): ProcessInfo {
+  return {
+    machine: 'n1',
+    pid: 4242,
+    ppid: 1,
+    pgid: 4242,
+    sid: 4242,
+    nlwp: 1,
+    state: 'S',
+    uid: 1000,
+    gid: 1000,
+    user: 'ann',
+    group: 'staff',
+    tty: '',
+    tpgid: -1,
+    comm: 'redis-server',
+    args: ['redis-server', '*:6379'],
+    startTicks: 360_000,
+    startedAtMs: 3_600_000,
+    userMs: 61_000,
+    systemMs: 2_000,
+    nice: 0,
+    priority: 20,
+    vszBytes: 64 * 1024 * 1024,
+    rssBytes: 12 * 1024 * 1024,
+    unit: '',
+    ...values,
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The local end of a program that runs elsewhere: our stdin, stdout, stderr, terminal and signals
+ * are its own, until it ends. The terminal is put back as it was on every way out.
+ */
+
+import { signalNumbers } from '../../io/host.ts'
+import type { ExitStatus } from '../../kernel/types.ts'
+import type { Stdio } from '../../rpc/stdio.ts'
+import type { CliContext } from './context.ts'
+
+export interface SessionOptions {
+  /** The program has a terminal of its own: ours becomes a plain line to it. */
+  readonly tty: boolean
+  /** Ctrl-] leaves the program to itself. */
+  readonly detachable?: boolean
+}
+
+/** Signals that a program started from a shell would get itself. */
+const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
+
+const detachByte = 0x1d
+
+/** Resolves with how the program ended, after all of its output is written here. */
+export function attachTerminal(
+  context: CliContext,
+  stdio: Stdio,
+  options: SessionOptions & { readonly detachable: true },
+): Promise<ExitStatus | 'detached'>
+export function attachTerminal(
+  context: CliContext,
+  stdio: Stdio,
+  options: SessionOptions,
+): Promise<ExitStatus>
+export async function attachTerminal(
+  context: CliContext,
+  stdio: Stdio,
+  options: SessionOptions,
+): Promise<ExitStatus | 'detached'> {
+  using ends = new DisposableStack()
+  const { stdin, stdout, stderr } = context
+  const raw = options.tty && stdin.isTTY === true
+  const cook = () => {
+    if (raw) stdin.setRawMode(false)
+  }
+  if (raw) {
+    stdin.setRawMode(true)
+    ends.defer(cook)
+    const resize = () => stdio.resize(stdout.rows ?? 24, stdout.columns ?? 80)
+    stdout.on('resize', resize)
+    ends.defer(() => stdout.off('resize', resize))
+    resize()
+  }
+  forwardSignals(stdio, ends)
+  followStops(context, stdio, raw, ends)
+
+  const detached = Promise.withResolvers<'detached'>()
+  pumpInput(stdin, stdio, options.detachable === true, () => detached.resolve('detached'))
+  ends.defer(() => {
+    stdin.pause()
+    stdin.unref?.()
+  })
+
+  const outputs = Promise.all([stdio.pumpTo('stdout', stdout), stdio.pumpTo('stderr', stderr)])
+  const ended = Promise.all([stdio.exit, outputs]).then(([exit]) => exit)
+  const result = await Promise.race([ended, detached.promise])
+  stdio[Symbol.dispose]()
+  return result
+}
+
+function pumpInput(
+  stdin: NodeJS.ReadStream,
+  stdio: Stdio,
+  detachable: boolean,
+  detach: () => void,
+): void {
+  stdin.on('data', (chunk: Buffer) => {
+    const at = detachable ? chunk.indexOf(detachByte) : -1
+    if (at >= 0) return detach()
+    if (!stdio.stdin.write(chunk)) stdin.pause()
+  })
+  stdio.stdin.on('drain', () => stdin.resume())
+  stdin.on('end', () => stdio.stdin.end())
+  // The program closed its stdin or ended: what we still have for it has nowhere to go.
+  stdio.stdin.on('error', () => stdin.pause())
+  stdin.on('error', () => stdio.stdin.end())
+}
+
+function forwardSignals(stdio: Stdio, ends: DisposableStack): void {
+  for (const name of forwarded) {
+    const forward = () => stdio.signal(signalNumbers[name] ?? 0)
+    process.on(name, forward)
+    ends.defer(() => process.off(name, forward))
+  }
+}
+
+/**
+ * Ctrl-Z. With a terminal the program's own stops it and we hear of it; without one we get the
+ * signal. Either way we stop too, so that the shell takes over, and both go on with `fg`.
+ */
+function followStops(context: CliContext, stdio: Stdio, raw: boolean, ends: DisposableStack): void {
+  const stopHere = () => {
+    if (raw) context.stdin.setRawMode(false)
+    // The whole group, as the terminal would do it: other programs of a pipeline stop too.
+    process.kill(raw ? 0 : process.pid, raw ? 'SIGTSTP' : 'SIGSTOP')
+  }
+  const goOn = () => {
+    if (raw) {
+      context.stdin.setRawMode(true)
+      stdio.resize(context.stdout.rows ?? 24, context.stdout.columns ?? 80)
+    }
+    stdio.signal(signalNumbers['SIGCONT'] ?? 0)
+  }
+  process.on('SIGCONT', goOn)
+  ends.defer(() => process.off('SIGCONT', goOn))
+  if (raw) {
+    stdio.onStopped(stopHere)
+    return
+  }
+  const onStop = () => {
+    stdio.signal(signalNumbers['SIGTSTP'] ?? 0)
+    stopHere()
+  }
+  process.on('SIGTSTP', onStop)
+  ends.defer(() => process.off('SIGTSTP', onStop))
+}

@@ -1,0 +1,155 @@
+/**
+ * The door for programs: the kernel's objects over a link to the agent, with a default deadline on
+ * every call, and runs with their stdio as streams.
+ *
+ * `system` is the kernel interface itself; what else is here only saves typing.
+ */
+import { type Deadline, deadline } from '../../base/clock.ts'
+import { HolonError } from '../../base/errors.ts'
+import { limits } from '../../base/limits.ts'
+import { version } from '../../base/version.ts'
+import { realClock } from '../../io/clock.ts'
+import { realHost } from '../../io/host.ts'
+import type { Run, System, Unit } from '../../kernel/kernel.ts'
+import type {
+  ExitStatus,
+  ProcessListing,
+  ProcessQuery,
+  RunSpec,
+  SystemStatus,
+  UnitStatus,
+} from '../../kernel/types.ts'
+import { connectRpc } from '../../rpc/connect.ts'
+import { openStdio, type Stdio } from '../../rpc/stdio.ts'
+import { systemInterface } from '../../rpc/wire.ts'
+import { findAgent } from './find-agent.ts'
+
+export interface ConnectOptions {
+  /** The agent's socket. Default: HOLON_DIR's, the user's own, or the system's. */
+  readonly socketPath?: string
+  /** For connecting, and for each call of the short forms. Default 30 s. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+export interface RunOptions extends Partial<Omit<RunSpec, 'argv'>> {
+  /** For starting it. The run itself may take as long as it wants. */
+  readonly signal?: AbortSignal
+}
+
+/** An attached run: it ends when this side lets go of it. */
+export interface RunHandle extends Disposable {
+  readonly run: Run
+  /** Its stdin, stdout and stderr as Node streams; both outputs must be read for it to go on. */
+  readonly stdio: Stdio
+  /** Resolves with how it ended, once its output is out too. */
+  readonly exit: Promise<ExitStatus>
+}
+
+export interface RunResult {
+  readonly exit: ExitStatus
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Holon extends AsyncDisposable {
+  readonly system: System
+  status(): Promise<SystemStatus>
+  processes(query?: ProcessQuery): Promise<ProcessListing>
+  units(): Promise<readonly UnitStatus[]>
+  /** "web" means "web.service". */
+  unit(name: string): Promise<Unit>
+  /** Starts a program with its stdio here. Environment and directory are this process's own. */
+  start(argv: string | readonly string[], options?: RunOptions): Promise<RunHandle>
+  /** Runs a program to its end without input, and gives what it wrote, at most 64 MiB. */
+  run(argv: string | readonly string[], options?: RunOptions): Promise<RunResult>
+  /** A deadline for calls of `system`. */
+  deadline(timeoutMs?: number): Deadline
+  /** Ends the link. Attached runs end with it, detached ones go on. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+const collectedBytesMax = 64 * 1024 * 1024
+
+/** `unavailable` when no agent runs here. */
+export async function connect(options: ConnectOptions = {}): Promise<Holon> {
+  const host = realHost()
+  const timeoutMs = options.timeoutMs ?? limits.callTimeoutMs
+  const limit = (ms = timeoutMs) => deadline(realClock, ms, options.signal)
+  using opening = limit()
+  const path = options.socketPath ?? (await findAgent(realClock, host))
+  const link = await connectRpc(realClock, path, systemInterface, {
+    version,
+    signal: opening.signal,
+  })
+  const system = link.main
+  const bounded = async <T>(call: (o: { signal: AbortSignal }) => Promise<T>): Promise<T> => {
+    using bound = limit()
+    return await call(bound)
+  }
+
+  async function start(
+    argv: string | readonly string[],
+    wish: RunOptions = {},
+  ): Promise<RunHandle> {
+    const { signal, ...rest } = wish
+    using starting = deadline(realClock, timeoutMs, signal ?? options.signal)
+    const run = await system.run(
+      {
+        env: definedOnly(host.env),
+        cwd: host.cwd(),
+        stdin: 'stream',
+        detached: false,
+        umask: host.umask(),
+        ...rest,
+        argv: typeof argv === 'string' ? [argv] : argv,
+      },
+      starting,
+    )
+    const address = await run.address(starting)
+    const stdio = await openStdio(address, { stdin: rest.stdin !== 'null' }, starting)
+    return { run, stdio, exit: stdio.exit, [Symbol.dispose]: () => stdio[Symbol.dispose]() }
+  }
+
+  return {
+    system,
+    status: () => bounded((o) => system.status(o)),
+    processes: (query = {}) => bounded((o) => system.processes(query, o)),
+    units: () => bounded((o) => system.units(o)),
+    unit: (name) => bounded((o) => system.unit(name, o)),
+    start,
+    async run(argv, wish = {}) {
+      using handle = await start(argv, { stdin: 'null', ...wish })
+      const [exit, stdout, stderr] = await Promise.all([
+        handle.exit,
+        collect(handle.stdio.stdout),
+        collect(handle.stdio.stderr),
+      ])
+      return { exit, stdout, stderr }
+    },
+    deadline: limit,
+    [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),
+  }
+}
+
+async function collect(stream: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of stream) {
+    bytes += chunk.length
+    if (bytes > collectedBytesMax) {
+      throw new HolonError(
+        'exhausted',
+        `run: more than ${collectedBytesMax} bytes of output; use start() and read the stream`,
+      )
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+function definedOnly(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  )
+}

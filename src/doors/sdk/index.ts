@@ -1,0 +1,11 @@
+/** The public surface of the package: `import { connect } from 'holon'`. */
+export { type ErrorCode, errorCodes, HolonError, type Outcome } from '../../base/errors.ts'
+export type * from '../../kernel/kernel.ts'
+export type * from '../../kernel/types.ts'
+export {
+  type ConnectOptions,
+  connect,
+  type Holon,
+  type RunHandle,
+  type RunOptions,
+} from './connect.ts'

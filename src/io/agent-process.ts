@@ -1,0 +1,34 @@
+/** Starting the agent's process in the background, away from the caller's terminal. */
+import { spawn } from 'node:child_process'
+import { mkdirSync, openSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Host } from './host.ts'
+
+/** The root of the installed package or clone: the bundles lie in its dist/. */
+export function packageDir(): string {
+  return dirname(dirname(process.argv[1] ?? ''))
+}
+
+/** Runs `holon up --foreground` detached; it writes to the log. `exited` tells how it ended, if it did. */
+export function spawnAgent(
+  host: Host,
+  logPath: string,
+): { readonly pid: number; readonly exited: () => string | undefined } {
+  mkdirSync(dirname(logPath), { recursive: true, mode: 0o711 })
+  const log = openSync(logPath, 'a', 0o600)
+  const child = spawn(join(packageDir(), 'holon'), ['up', '--foreground'], {
+    detached: true,
+    stdio: ['ignore', log, log],
+    cwd: '/',
+    env: host.env,
+  })
+  let ended: string | undefined
+  child.on('exit', (code, signal) => {
+    ended = signal ?? `status ${code}`
+  })
+  child.on('error', (error) => {
+    ended = error.message
+  })
+  child.unref()
+  return { pid: child.pid ?? 0, exited: () => ended }
+}

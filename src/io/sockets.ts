@@ -1,0 +1,167 @@
+/**
+ * Unix sockets: connecting, and listening without a moment in which the socket is absent, has the
+ * wrong mode, or is somebody else's.
+ *
+ * A listener binds a temporary name, sets owner and mode, and renames it into place. A socket file
+ * that a dead process left behind is thereby replaced; one that still answers is not.
+ */
+import { chmod, chown, lstat, rename, unlink } from 'node:fs/promises'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { abortError } from '../base/clock.ts'
+import { asHolonError, errnoOf, HolonError } from '../base/errors.ts'
+
+// sockaddr_un holds 108 bytes with the final NUL; the temporary name takes eight of them.
+const pathBytesMax = 107 - 8
+
+/**
+ * Receives what a socket reads without Node's own buffering: no event, no allocation per read.
+ * `buffer` is asked for before each read and is the reader's again once `chunk` has been called.
+ */
+export interface DirectReader {
+  buffer(): Uint8Array
+  /** The bytes just read, a part of the last buffer. False pauses the socket until `resume()`. */
+  chunk(bytes: Buffer): boolean
+}
+
+export interface ConnectOptions {
+  readonly signal: AbortSignal
+  readonly reader?: DirectReader
+}
+
+/** Connects, or throws: `not_found` (no such socket), `unavailable` (nobody listens), and others. */
+export function connectUnix(path: string, options: ConnectOptions): Promise<Duplex> {
+  const { signal, reader } = options
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(abortError(signal))
+    const socket = connect({ path, ...(reader === undefined ? {} : { onread: direct(reader) }) })
+    const onAbort = () => {
+      socket.destroy()
+      reject(abortError(signal))
+    }
+    const onError = (error: Error) => {
+      signal.removeEventListener('abort', onAbort)
+      reject(asHolonError(error, `connect to "${path}"`))
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    socket.once('error', onError)
+    socket.once('connect', () => {
+      signal.removeEventListener('abort', onAbort)
+      socket.off('error', onError)
+      resolve(socket)
+    })
+  })
+}
+
+function direct(reader: DirectReader) {
+  return {
+    buffer: () => reader.buffer(),
+    callback: (count: number, bytes: Uint8Array) =>
+      reader.chunk(Buffer.from(bytes.buffer, bytes.byteOffset, count)),
+  }
+}
+
+export interface ListenOptions {
+  /** Mode of the socket file. Default 0600. */
+  readonly mode?: number
+  /** Owner of the socket file; only root may give it away. Default: this process. */
+  readonly owner?: { readonly uid: number; readonly gid: number }
+}
+
+export interface UnixListener extends AsyncDisposable {
+  readonly path: string
+  /** Accepts no more, and removes the socket file if it is still its own. Connections stay open. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Listens at `path`. `already_exists` when somebody answers there. The directory must exist. */
+export async function listenUnix(
+  path: string,
+  onConnection: (socket: Duplex) => void,
+  options: ListenOptions = {},
+): Promise<UnixListener> {
+  if (Buffer.byteLength(path) > pathBytesMax)
+    throw new HolonError(
+      'invalid_argument',
+      `listen at "${path}": a unix socket's path holds at most ${pathBytesMax} bytes; ` +
+        'choose a shorter runtime directory',
+    )
+  await refuseLiveSocket(path)
+  const server = createServer(onConnection)
+  const temporary = `${path}~${process.pid.toString(36)}`
+  try {
+    await removeIfThere(temporary)
+    await listenAt(server, temporary)
+    if (options.owner !== undefined) await chown(temporary, options.owner.uid, options.owner.gid)
+    await chmod(temporary, options.mode ?? 0o600)
+    await rename(temporary, path)
+    const { dev, ino } = await lstat(path)
+    return { path, [Symbol.asyncDispose]: () => stopListening(server, path, { dev, ino }) }
+  } catch (error) {
+    server.close()
+    await removeIfThere(temporary)
+    throw asHolonError(error, `listen at "${path}"`)
+  }
+}
+
+function listenAt(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ path }, () => {
+      server.off('error', reject)
+      // A connection lost while it is accepted (EMFILE and the like) must not end the process.
+      server.on('error', () => {})
+      resolve()
+    })
+  })
+}
+
+/** Whether something accepts connections at `path` is known only by trying. */
+async function refuseLiveSocket(path: string): Promise<void> {
+  if (!(await isSocketOrNothing(path)))
+    throw new HolonError('already_exists', `listen at "${path}": a file that is no socket is there`)
+  const answer = await new Promise<string>((resolve) => {
+    const socket: Socket = connect({ path })
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve('live')
+    })
+    socket.once('error', (error) => resolve(errnoOf(error) ?? 'EIO'))
+  })
+  if (answer === 'ENOENT' || answer === 'ECONNREFUSED') return
+  if (answer === 'live' || answer === 'EAGAIN')
+    throw new HolonError('already_exists', `listen at "${path}": a running process listens there`)
+  throw asHolonError(Object.assign(new Error(answer), { code: answer }), `listen at "${path}"`)
+}
+
+async function isSocketOrNothing(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isSocket()
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return true
+    throw asHolonError(error, `listen at "${path}"`)
+  }
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path)
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw asHolonError(error, `remove "${path}"`)
+  }
+}
+
+async function stopListening(
+  server: Server,
+  path: string,
+  own: { readonly dev: number; readonly ino: number },
+): Promise<void> {
+  // close() calls back only once every connection has ended; those are not the listener's.
+  server.close()
+  try {
+    const now = await lstat(path)
+    if (now.dev === own.dev && now.ino === own.ino) await removeIfThere(path)
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw asHolonError(error, `remove "${path}"`)
+  }
+}

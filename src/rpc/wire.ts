@@ -1,0 +1,53 @@
+/** The kernel's interfaces as they cross the wire; docs/protocol.md says how. */
+import type { Machine, Process, Run, System, Unit } from '../kernel/kernel.ts'
+import { defineInterface } from './interface.ts'
+
+export const machineInterface = defineInterface<Machine>('Machine', {
+  info: { args: 0, idempotent: true },
+  processes: { args: 1, idempotent: true },
+})
+
+export const processInterface = defineInterface<Process>('Process', {
+  info: { args: 0, idempotent: true },
+  signal: { args: 1, idempotent: false },
+})
+
+export const unitInterface = defineInterface<Unit>('Unit', {
+  status: { args: 0, idempotent: true },
+  start: { args: 0, idempotent: true },
+  stop: { args: 0, idempotent: true },
+  restart: { args: 1, idempotent: false },
+  enable: { args: 0, idempotent: true },
+  disable: { args: 0, idempotent: true },
+  cat: { args: 0, idempotent: true },
+  show: { args: 0, idempotent: true },
+  why: { args: 0, idempotent: true },
+  logs: { args: 1, idempotent: true },
+})
+
+export const runInterface = defineInterface<Run>('Run', {
+  info: { args: 0, idempotent: true },
+  address: { args: 0, idempotent: true },
+  wait: { args: 0, idempotent: true },
+  signal: { args: 1, idempotent: false },
+  stop: { args: 0, idempotent: true },
+  logs: { args: 1, idempotent: true },
+  remove: { args: 0, idempotent: true },
+})
+
+export const systemInterface = defineInterface<System>('System', {
+  ping: { args: 1, idempotent: true },
+  status: { args: 0, idempotent: true },
+  machines: { args: 0, idempotent: true },
+  machine: { args: 1, idempotent: true, returns: machineInterface },
+  processes: { args: 1, idempotent: true },
+  process: { args: 1, idempotent: true, returns: processInterface },
+  run: { args: 1, idempotent: false, returns: runInterface },
+  runs: { args: 0, idempotent: true },
+  findRun: { args: 1, idempotent: true, returns: runInterface },
+  units: { args: 0, idempotent: true },
+  unit: { args: 1, idempotent: true, returns: unitInterface },
+  load: { args: 1, idempotent: true, returns: unitInterface },
+  logUsage: { args: 0, idempotent: true },
+  shutdown: { args: 1, idempotent: false },
+})

@@ -1,0 +1,82 @@
+/** Resources of a unit's control group, in [Service], see systemd.resource-control(5). */
+import { type Directive, harmless, type Row, refused } from './row.ts'
+
+const weights: readonly Row[] = [
+  ['CPUWeight', 'number', 'Its share of the CPU, 1 to 10000.'],
+  ['IOWeight', 'number', 'Its share of IO, 1 to 10000.'],
+  ['AllowedCPUs', 'words', 'The CPUs it may run on.'],
+  ['AllowedMemoryNodes', 'words', 'The NUMA nodes it may use.'],
+  ['MemoryLow', 'size', 'Memory that is taken away last.'],
+  ['MemoryHigh', 'size', 'Memory above which it is slowed down.'],
+  ['MemoryMax', 'size', 'Memory above which it is killed.'],
+  ['MemorySwapMax', 'size', 'The most swap it may use.'],
+  ['MemoryZSwapMax', 'size', 'The most compressed swap it may use.'],
+]
+const duringStartup: readonly Row[] = weights.map(
+  ([name, kind]): Row => [`Startup${name}`, kind, `${name}= while the host boots or goes down.`],
+)
+
+export const resourceDirectives: readonly Directive[] = [
+  ...harmless('Service', 'it only counts; limits are separate', [
+    ['CPUAccounting', 'boolean', 'Counts CPU time.'],
+    ['MemoryAccounting', 'boolean', 'Counts memory.'],
+    ['TasksAccounting', 'boolean', 'Counts processes and threads.'],
+    ['IOAccounting', 'boolean', 'Counts IO.'],
+    ['BlockIOAccounting', 'boolean', 'Counts IO, the old name.'],
+    ['IPAccounting', 'boolean', 'Counts network traffic.'],
+  ]),
+  ...refused('Service', 'limits of control groups come later', [
+    ...weights,
+    ...duringStartup,
+    ['CPUQuota', 'text', 'The most CPU time, in percent of one CPU.'],
+    ['CPUQuotaPeriodSec', 'time span', 'The period over which CPUQuota= is measured.'],
+    ['MemoryMin', 'size', 'Memory that is never taken away.'],
+    ['DefaultMemoryMin', 'size', 'MemoryMin= of the units below.'],
+    ['DefaultMemoryLow', 'size', 'MemoryLow= of the units below.'],
+    ['DefaultStartupMemoryLow', 'size', 'StartupMemoryLow= of the units below.'],
+    ['MemoryZSwapWriteback', 'boolean', 'Whether compressed swap may go to disk.'],
+    ['TasksMax', 'number', 'The most processes and threads.'],
+    ['IODeviceWeight', 'words', 'Its share of the IO of a device.'],
+    ['IOReadBandwidthMax', 'words', 'The most bytes a second it reads from a device.'],
+    ['IOWriteBandwidthMax', 'words', 'The most bytes a second it writes to a device.'],
+    ['IOReadIOPSMax', 'words', 'The most reads a second from a device.'],
+    ['IOWriteIOPSMax', 'words', 'The most writes a second to a device.'],
+    ['IODeviceLatencyTargetSec', 'words', 'The latency it should get from a device.'],
+    ['MemoryPressureWatch', 'choice', 'Whether it is told of memory pressure.'],
+    ['MemoryPressureThresholdSec', 'time span', 'From what pressure it is told.'],
+    ['ManagedOOMSwap', 'choice', 'Whether systemd-oomd acts on its use of swap.'],
+    ['ManagedOOMMemoryPressure', 'choice', 'Whether systemd-oomd acts on memory pressure.'],
+    ['ManagedOOMMemoryPressureLimit', 'text', 'From what pressure systemd-oomd acts.'],
+    ['ManagedOOMMemoryPressureDurationSec', 'time span', 'How long the pressure has to last.'],
+    ['ManagedOOMPreference', 'choice', 'How readily systemd-oomd chooses it.'],
+  ]),
+  ...refused('Service', 'network and device access control come later', [
+    ['IPAddressAllow', 'words', 'Addresses it may talk to.'],
+    ['IPAddressDeny', 'words', 'Addresses it may not talk to.'],
+    ['IPIngressFilterPath', 'paths', 'A BPF filter for what comes in.'],
+    ['IPEgressFilterPath', 'paths', 'A BPF filter for what goes out.'],
+    ['BPFProgram', 'words', 'BPF programs attached to its control group.'],
+    ['SocketBindAllow', 'words', 'Ports it may bind.'],
+    ['SocketBindDeny', 'words', 'Ports it may not bind.'],
+    ['RestrictNetworkInterfaces', 'words', 'Network interfaces it may use.'],
+    ['NFTSet', 'words', 'Sets of nftables that its control group is put into.'],
+    ['DeviceAllow', 'words', 'Devices it may use.'],
+    ['DevicePolicy', 'choice', 'Which devices it may use by default.'],
+  ]),
+  ...refused('Service', 'placing a unit among control groups comes later', [
+    ['Slice', 'text', 'The slice its control group lies in.'],
+    ['Delegate', 'words', 'It manages the control groups below its own.'],
+    ['DelegateSubgroup', 'text', 'The control group below its own that it starts in.'],
+    ['DisableControllers', 'words', 'Controllers kept off below its control group.'],
+  ]),
+  ...refused('Service', 'it is obsolete: use the present name', [
+    ['CPUShares', 'number', 'The old form of CPUWeight=.'],
+    ['StartupCPUShares', 'number', 'The old form of StartupCPUWeight=.'],
+    ['MemoryLimit', 'size', 'The old form of MemoryMax=.'],
+    ['BlockIOWeight', 'number', 'The old form of IOWeight=.'],
+    ['StartupBlockIOWeight', 'number', 'The old form of StartupIOWeight=.'],
+    ['BlockIODeviceWeight', 'words', 'The old form of IODeviceWeight=.'],
+    ['BlockIOReadBandwidth', 'words', 'The old form of IOReadBandwidthMax=.'],
+    ['BlockIOWriteBandwidth', 'words', 'The old form of IOWriteBandwidthMax=.'],
+  ]),
+]

@@ -1,0 +1,48 @@
+/** Names of units: "web.service". Also the parts of a name that specifiers ask for. */
+
+// As systemd: letters, digits and these; 255 characters in all.
+const allowed = /^[A-Za-z0-9:_.\\-]+$/
+const nameCharactersMax = 255
+const otherTypes =
+  /\.(socket|timer|path|target|slice|mount|automount|swap|scope|device|busname|snapshot)$/
+
+/** "web" means "web.service"; a name with a known type stays. */
+export function fullUnitName(name: string): string {
+  return name.endsWith('.service') || otherTypes.test(name) ? name : `${name}.service`
+}
+
+/** Why `name` (with its ".service") cannot name a unit here; undefined when it can. */
+export function unitNameError(name: string): string | undefined {
+  const shown = JSON.stringify(name)
+  const type = otherTypes.exec(name)?.[1]
+  if (type !== undefined) {
+    return `${shown} is a ${type} unit: only .service units are supported so far`
+  }
+  if (!name.endsWith('.service')) return `${shown} does not end in ".service"`
+  if (name.length > nameCharactersMax)
+    return `${shown} is longer than ${nameCharactersMax} characters`
+  const stem = unitStem(name)
+  if (stem === '') return `${shown} has no name before ".service"`
+  if (stem.includes('@'))
+    return `${shown} is a template or an instance of one: not supported so far`
+  if (!allowed.test(stem)) {
+    return `${shown} holds other characters than letters, digits, ":", "_", ".", "-" and "\\"`
+  }
+  return undefined
+}
+
+/** "web" of "web.service". */
+export function unitStem(name: string): string {
+  return name.endsWith('.service') ? name.slice(0, -'.service'.length) : name
+}
+
+/** Undoes systemd's escaping: "-" is "/", "\x2d" a byte. */
+export function unescapeUnitName(text: string): string {
+  const bytes: number[] = []
+  const encoder = new TextEncoder()
+  for (const match of text.matchAll(/\\x([0-9a-fA-F]{2})|./gsu)) {
+    if (match[1] !== undefined) bytes.push(Number.parseInt(match[1], 16))
+    else bytes.push(...encoder.encode(match[0] === '-' ? '/' : match[0]))
+  }
+  return new TextDecoder().decode(Uint8Array.from(bytes))
+}
