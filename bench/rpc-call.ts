@@ -65,7 +65,8 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }
 
-async function measure(rounds: number): Promise<void> {
+/** Medians in µs of one call (`ours`) and of one raw round trip (`peer`). */
+export async function measureRpcCall(rounds = 5): Promise<{ ours: number; peer: number }> {
   const directory = mkdtempSync(join(tmpdir(), 'holon-bench-'))
   const server = spawn(process.execPath, [import.meta.filename, '--serve', directory], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -94,16 +95,20 @@ async function measure(rounds: number): Promise<void> {
       callTimes.push(callUs)
     }
     raw.destroy()
-    const [rawUs, callUs] = [median(rawTimes), median(callTimes)]
-    console.log(
-      `raw unix socket ${rawUs.toFixed(1)} us · call ${callUs.toFixed(1)} us · ` +
-        `ratio ${(callUs / rawUs).toFixed(2)} (bar 3)`,
-    )
+    return { ours: median(callTimes), peer: median(rawTimes) }
   } finally {
     server.stdin.end()
     rmSync(directory, { recursive: true, force: true })
   }
 }
 
-if (process.argv[2] === '--serve') await serveBoth(process.argv[3] ?? '')
-else await measure(Number(process.argv[2] ?? 5))
+if (import.meta.main) {
+  if (process.argv[2] === '--serve') await serveBoth(process.argv[3] ?? '')
+  else {
+    const { ours, peer } = await measureRpcCall(Number(process.argv[2] ?? 5))
+    console.log(
+      `raw unix socket ${peer.toFixed(1)} us · call ${ours.toFixed(1)} us · ` +
+        `ratio ${(ours / peer).toFixed(2)} (bar 3)`,
+    )
+  }
+}

@@ -184,6 +184,8 @@ static const char *become_user(const struct child *child) {
                  : name != NULL ? setgroups(1, &gid) : 0;
     if (groups < 0) fail(child, FAILED_GROUP, errno);
   }
+  /* An ordinary user's keeper can only stay who it is. */
+  if (!is_root && uid == geteuid() && spec->group == NULL) return home;
   if (gid != getegid() && setresgid(gid, gid, gid) < 0) fail(child, FAILED_GROUP, errno);
   if (uid != geteuid() && setresuid(uid, uid, uid) < 0) fail(child, FAILED_USER, errno);
   return home;
@@ -249,7 +251,7 @@ static int child_main(void *argument) {
 
 /* ---- the keeper's side */
 
-#if defined(__x86_64__) && !defined(__TINYC__)
+#if defined(__x86_64__) && !defined(__TINYC__) && !defined(__SANITIZE_ADDRESS__)
 #define CAN_SHARE_MEMORY 1
 /* The child starts on its own stack in `run` and never returns into this frame. */
 static long clone_and_run(struct clone_request *request, int (*run)(void *), void *argument) {
@@ -259,6 +261,7 @@ static long clone_and_run(struct clone_request *request, int (*run)(void *), voi
       "testq %%rax, %%rax\n\t"
       "jnz 1f\n\t"
       "movq %[argument], %%rdi\n\t"
+      "andq $-16, %%rsp\n\t"
       "callq *%[run]\n\t"
       "movl %%eax, %%edi\n\t"
       "movl $60, %%eax\n\t"
@@ -272,7 +275,7 @@ static long clone_and_run(struct clone_request *request, int (*run)(void *), voi
   errno = (int)-result;
   return -1;
 }
-#elif defined(__aarch64__) && !defined(__TINYC__)
+#elif defined(__aarch64__) && !defined(__TINYC__) && !defined(__SANITIZE_ADDRESS__)
 #define CAN_SHARE_MEMORY 1
 static long clone_and_run(struct clone_request *request, int (*run)(void *), void *argument) {
   register long x8 __asm__("x8") = CLONE3_NUMBER;

@@ -39,7 +39,7 @@ export class CallerSockets {
     await this.#serve(this.#agentUid)
     if (this.#agentUid !== 0) return
     for (const name of listDir(joinPath(this.#runtimeDir, 'user'))) {
-      if (/^\d+$/.test(name) && name !== '0') await this.#serve(Number(name))
+      if (/^\d+$/.test(name) && name !== '0') await this.#tryServe(Number(name))
     }
     const knocks = knockDir(this.#runtimeDir)
     ensureDir(knocks, 0o1733)
@@ -58,12 +58,16 @@ export class CallerSockets {
       const path = joinPath(knockDir(this.#runtimeDir), name)
       const owner = ownerOf(path)
       removeTree(path)
-      if (owner === undefined) continue
-      try {
-        await this.#serve(owner.uid)
-      } catch (error) {
-        this.#deps.report(`no socket for uid ${owner.uid}: ${String(error)}`)
-      }
+      if (owner !== undefined) await this.#tryServe(owner.uid)
+    }
+  }
+
+  /** What another user has in its own directory must not keep us from serving the others. */
+  async #tryServe(uid: number): Promise<void> {
+    try {
+      await this.#serve(uid)
+    } catch (error) {
+      this.#deps.report(`no socket for uid ${uid}: ${String(error)}`)
     }
   }
 

@@ -5,7 +5,7 @@
  */
 import { kill } from 'node:process'
 import { errnoOf, HolonError } from '../base/errors.ts'
-import { signalNumber } from '../base/signals.ts'
+import { signalNumber as findSignal } from '../base/signals.ts'
 import type { ProcFs } from './proc.ts'
 
 export interface SignalTarget {
@@ -19,6 +19,16 @@ export interface SignalOptions {
   readonly callerUid?: number
 }
 
+/** Any spelling of a signal as its number, 0 included; `invalid_argument` for what is none. */
+export function signalNumber(signal: string | number): number {
+  const number = String(signal) === '0' ? 0 : findSignal(signal)
+  if (number !== undefined) return number
+  throw new HolonError(
+    'invalid_argument',
+    `there is no signal ${JSON.stringify(String(signal))}; \`holon kill -l\` lists them`,
+  )
+}
+
 /**
  * Sends `signal` (name, or number; 0 only probes). `not_found` when there is no such
  * process, `stale` when the pid is another process's now, `permission_denied`.
@@ -30,13 +40,7 @@ export function sendSignal(
   options: SignalOptions = {},
 ): void {
   const { pid } = target
-  const number = String(signal) === '0' ? 0 : signalNumber(signal)
-  if (number === undefined) {
-    throw new HolonError(
-      'invalid_argument',
-      `there is no signal ${JSON.stringify(String(signal))}; \`holon kill -l\` lists them`,
-    )
-  }
+  const number = signalNumber(signal)
   // 0 and negative numbers name process groups to kill(2): never meant here.
   if (!Number.isInteger(pid) || pid <= 0) {
     throw new HolonError('invalid_argument', `${pid} is no process id; it must be 1 or more`)

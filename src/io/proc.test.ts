@@ -154,3 +154,20 @@ test('sendSignal() lets a caller act on its own processes only', (t) => {
     code: 'permission_denied',
   })
 })
+
+test('ProcFs.pidsWithEnvironment() wants the whole variable, wherever it stands', (t) => {
+  const start = (env: Record<string, string>): number => {
+    const child = spawn('/bin/sleep', ['60'], { stdio: 'ignore', env })
+    t.after(() => child.kill('SIGKILL'))
+    return pidOf(child)
+  }
+  const value = `test-${process.pid}`
+  const first = start({ HOLON_JOB: value, B: '1' })
+  const later = start({ OLD_HOLON_JOB: value, HOLON_JOB: value })
+  start({ OLD_HOLON_JOB: value })
+  start({ HOLON_JOB: `${value}0` })
+  assert.deepEqual(
+    proc.pidsWithEnvironment('HOLON_JOB', value).sort((a, b) => a - b),
+    [first, later].sort((a, b) => a - b),
+  )
+})

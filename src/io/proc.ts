@@ -147,11 +147,12 @@ export class ProcFs {
 
   /** Processes whose environment has exactly this variable; those we may not look into are not seen. */
   pidsWithEnvironment(name: string, value: string): number[] {
-    const wanted = Buffer.from(`${name}=${value}\0`)
+    const first = Buffer.from(`${name}=${value}\0`)
+    const later = Buffer.from(`\0${name}=${value}\0`)
     return this.pids().filter((pid) => {
       const bytes = this.#reader.read(`${this.#root}/${pid}/environ`, environBytesMax)
-      const at = bytes?.indexOf(wanted) ?? -1
-      return at === 0 || (at > 0 && bytes?.[at - 1] === 0)
+      if (bytes === undefined) return false
+      return bytes.includes(later) || bytes.subarray(0, first.length).equals(first)
     })
   }
 

@@ -2,10 +2,10 @@
  * Unix sockets: connecting, and listening without a moment in which the socket is absent, has the
  * wrong mode, or is somebody else's.
  *
- * A listener binds a temporary name, sets owner and mode, and renames it into place. A socket file
+ * A listener binds a temporary name with its mode, sets the owner, and renames it into place. A socket file
  * that a dead process left behind is thereby replaced; one that still answers is not.
  */
-import { chmod, chown, lstat, rename, unlink } from 'node:fs/promises'
+import { lchown, lstat, rename, unlink } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { abortError } from '../base/clock.ts'
@@ -91,9 +91,8 @@ export async function listenUnix(
   const temporary = `${path}~${process.pid.toString(36)}`
   try {
     await removeIfThere(temporary)
-    await listenAt(server, temporary)
-    if (options.owner !== undefined) await chown(temporary, options.owner.uid, options.owner.gid)
-    await chmod(temporary, options.mode ?? 0o600)
+    await listenAt(server, temporary, options.mode ?? 0o600)
+    if (options.owner !== undefined) await lchown(temporary, options.owner.uid, options.owner.gid)
     await rename(temporary, path)
     const { dev, ino } = await lstat(path)
     return { path, [Symbol.asyncDispose]: () => stopListening(server, path, { dev, ino }) }
@@ -104,15 +103,23 @@ export async function listenUnix(
   }
 }
 
-function listenAt(server: Server, path: string): Promise<void> {
+// The mode is set by the umask while the socket is made, not by chmod afterwards: root listens in
+// directories that belong to others, who could put a link in between.
+function listenAt(server: Server, path: string, mode: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ path }, () => {
-      server.off('error', reject)
-      // A connection lost while it is accepted (EMFILE and the like) must not end the process.
-      server.on('error', () => {})
-      resolve()
-    })
+    const umask = process.umask(0o777 & ~mode)
+    try {
+      // The socket is bound before this returns; only the event comes later.
+      server.listen({ path }, () => {
+        server.off('error', reject)
+        // A connection lost while it is accepted (EMFILE and the like) must not end the process.
+        server.on('error', () => {})
+        resolve()
+      })
+    } finally {
+      process.umask(umask)
+    }
   })
 }
 

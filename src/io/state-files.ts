@@ -6,9 +6,11 @@ import {
   accessSync,
   closeSync,
   constants,
+  copyFileSync,
   existsSync,
   fdatasyncSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -77,6 +79,16 @@ export function renameDurably(from: string, to: string): void {
 /** Removes a file; one that does not exist is no error. */
 export function removeFile(path: string): void {
   rmSync(path, { force: true })
+}
+
+/** Gives a file a second name; a copy of it where the file system has no hard links. */
+export function linkOrCopy(from: string, to: string): void {
+  try {
+    linkSync(from, to)
+  } catch (error) {
+    if (!['EPERM', 'ENOTSUP', 'ENOSYS', 'EMLINK'].includes(errnoOf(error) ?? '')) throw error
+    copyFileSync(from, to)
+  }
 }
 
 /** Replaces `path` as a whole: after a crash it has the old content or the new. */

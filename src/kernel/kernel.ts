@@ -5,8 +5,9 @@
  * Common to all methods. Each takes CallOptions; a call ends by its signal at the latest. Errors are
  * HolonError: `permission_denied` when the caller may not, `not_found` when the thing is gone,
  * `unavailable` when the agent cannot be reached, `deadline_exceeded` and `cancelled` from the
- * signal, with `outcome: 'unknown'` when the call may have had its effect. Methods marked idempotent
- * are repeated by the link when it breaks; the others are not.
+ * signal, with `outcome: 'unknown'` when the call may have had its effect. When the link breaks, the
+ * error of an idempotent method is retryable with outcome `none`: the caller may connect again and
+ * repeat it. A reference from a link is Disposable: disposing of it gives the capability back.
  */
 import type {
   CallOptions,

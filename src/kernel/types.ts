@@ -10,7 +10,7 @@ export interface CallOptions {
   readonly signal: AbortSignal
 }
 
-/** How a process ended. Exactly one of `code` and `signal` is set. */
+/** How a process ended: one of `code`, `signal` and `execErrno` is set. */
 export interface ExitStatus {
   /** 0 to 255. */
   readonly code?: number

@@ -57,7 +57,7 @@ class Call {
   }
 
   handleEvent(): void {
-    this.#session.abandon(this, abortError(this.signal))
+    this.#session.abandon(this, labelled(this.method, abortError(this.signal)))
   }
 }
 
@@ -182,7 +182,7 @@ export class ClientSession {
         'invalid_argument',
         `${method.label} takes ${method.args} arguments and then {signal}`,
       )
-    if (options.signal.aborted) return notSent(abortError(options.signal))
+    if (options.signal.aborted) return notSent(labelled(method, abortError(options.signal)))
     const { reason } = this.#transport
     if (reason !== undefined) return notSent(brokenError(method, reason))
     if (this.#calls.size < this.#limits.callsMax) return undefined
@@ -248,6 +248,12 @@ function brokenError(method: Method, reason: HolonError): HolonError {
     details: reason.details,
     cause: reason,
   })
+}
+
+function labelled(method: Method, error: HolonError): HolonError {
+  const { code, message, retryable, outcome, details } = error
+  const text = `${method.label}: ${message}`
+  return new HolonError(code, text, { retryable, outcome, details, cause: error })
 }
 
 function notSent(error: HolonError): HolonError {

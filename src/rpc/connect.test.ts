@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { connectToy, temporaryDirectory, toyLink, until } from '../../test/support/rpc-toy.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  connectToy,
+  rawPeer,
+  temporaryDirectory,
+  toyLink,
+  until,
+} from '../../test/support/rpc-toy.ts'
 import { deadline, remainingMs } from '../base/clock.ts'
 import { errorCodes, HolonError } from '../base/errors.ts'
 import { realClock } from '../io/clock.ts'
@@ -104,6 +111,21 @@ test('call() ends at its deadline, and so does the work', async () => {
   )
   assert.match(link.toy.seen[1] ?? '', /^(deadline_exceeded|cancelled) a$/)
   assert.equal(link.client.stats.callsInFlight, 0)
+})
+
+test('call() of a target that ends by AbortError of its signal is cancelled, not a bug', async () => {
+  await using link = await toyLink()
+  link.toy.hang = async (label, { signal }) => {
+    link.toy.seen.push(label)
+    await sleep(60_000, undefined, { signal })
+  }
+  const { socket, told } = await rawPeer(link.path)
+  socket.write('holon/1 0\n["stream",["pipeline",0,["hang"],["[\\"x\\"]",60000,1]]]\n')
+  await until(() => link.toy.seen.length === 1, told)
+  socket.write('["stream",["pipeline",0,["flush"],[1]]]\n')
+  await until(() => told().includes('"cancelled"'), told)
+  socket.destroy()
+  assert.deepEqual(link.bugs, [])
 })
 
 test('call() tells the target how much time is left', async () => {

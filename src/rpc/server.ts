@@ -5,7 +5,7 @@
  * call, and when the link ends. It is made when the target first looks at it: most calls end sooner.
  */
 import { assert } from '../base/assert.ts'
-import { type Clock, type Deadline, deadline } from '../base/clock.ts'
+import { abortError, type Clock, type Deadline, deadline } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
 import type { CallOptions } from '../kernel/types.ts'
 import type { Interface, Method } from './interface.ts'
@@ -49,6 +49,13 @@ class Work {
   cancel(reason: HolonError): void {
     this.#cancelled ??= reason
     this.#controller?.abort(this.#cancelled)
+  }
+
+  /** What `error` means: an AbortError of Node's own is the signal's reason. */
+  failure(error: unknown): unknown {
+    const signal = this.#deadline?.signal
+    const isAbort = error instanceof Error && error.name === 'AbortError'
+    return isAbort && signal?.aborted ? abortError(signal) : error
   }
 
   end(): void {
@@ -110,6 +117,8 @@ export class ServerSession {
         const result = await invoke(target, method, args, work.options)
         if (method.returns === undefined) return this.#text(method, result)
         return this.#capability(method, method.returns, wrap, result)
+      } catch (error) {
+        throw work.failure(error)
       } finally {
         this.#work.delete(id)
         work.end()

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
   connectToy,
+  rawPeer,
   temporaryDirectory,
   toyLink,
   toyVersion,
@@ -15,18 +16,6 @@ import { listenUnix } from '../io/sockets.ts'
 
 const never = new AbortController().signal
 const hello = 'holon/1 9.9.9\n'
-
-/** A peer that writes what it wants, and what it was told. */
-async function rawPeer(path: string): Promise<{ socket: Socket; told: () => string }> {
-  const socket = connect(path)
-  let told = ''
-  socket.on('data', (chunk) => {
-    told += chunk.toString()
-  })
-  socket.on('error', () => {})
-  await new Promise((resolve) => socket.once('connect', resolve))
-  return { socket, told: () => told }
-}
 
 async function exchange(path: string, bytes: string | Uint8Array): Promise<string> {
   const { socket, told } = await rawPeer(path)

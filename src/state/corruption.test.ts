@@ -4,32 +4,44 @@
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { deadline } from '../base/clock.ts'
 import { seededRandom } from '../base/random.ts'
 import { realClock } from '../io/clock.ts'
+import { realRandom } from '../io/random.ts'
 import { namesIn } from '../io/state-files.ts'
 import { restoreState, writeBackup } from './backup.ts'
-import { commit, newOperationId } from './commit.ts'
+import { newOperationId } from './commit.ts'
 import { isDamageError } from './damage.ts'
 import { openEmbedded } from './open.ts'
 import type { State, StateDump } from './port.ts'
 
 const random = seededRandom(7)
-const { signal } = new AbortController()
-const deps = { clock: realClock, random }
+const { signal } = deadline(realClock, 120_000)
 
 async function write(state: State, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     const key = `units/u${i % 40}.service`
     const value = { i, text: 'x'.repeat((i * 37) % 900) }
     const change =
-      i % 11 === 10 ? ({ kind: 'delete', key } as const) : ({ kind: 'put', key, value, schema: 1 } as const)
-    const txn = { if: [], then: [change], operationId: newOperationId(random), writer: 'test' }
-    await commit(deps, state, txn, { signal })
+      i % 11 === 10
+        ? ({ kind: 'delete', key } as const)
+        : ({ kind: 'put', key, value, schema: 1 } as const)
+    const txn = { if: [], then: [change], operationId: newOperationId(realRandom), writer: 'test' }
+    const result = await state.txn(txn, { signal })
+    assert.equal(result.kind, 'done', JSON.stringify(result))
   }
 }
 
@@ -60,7 +72,11 @@ function tests(): void {
     root = mkdtempSync(join(tmpdir(), 'holon-corruption-'))
     crashed = join(root, 'crashed')
     mkdirSync(crashed)
-    const made = spawnSync(process.execPath, [fileURLToPath(import.meta.url), 'make-and-die', crashed])
+    const made = spawnSync(process.execPath, [
+      fileURLToPath(import.meta.url),
+      'make-and-die',
+      crashed,
+    ])
     assert.equal(made.signal, 'SIGKILL', String(made.stderr))
     expected = JSON.parse(readFileSync(join(crashed, 'expected.json'), 'utf8')) as StateDump
     closed = join(root, 'closed')
@@ -75,7 +91,12 @@ function tests(): void {
   }
 
   /** Opens a copy of `from` after `harm`; asserts that the answer is exact or an honest error. */
-  async function tryHarm(from: string, harm: (dir: string) => void, outcome: Outcome, what: string) {
+  async function tryHarm(
+    from: string,
+    harm: (dir: string) => void,
+    outcome: Outcome,
+    what: string,
+  ) {
     const dir = mkdtempSync(join(root, 'try-'))
     for (const name of ['state.db', 'state.db-wal', 'state.db-acked']) {
       if (namesIn(from).includes(name)) copyFileSync(join(from, name), join(dir, name))
@@ -120,7 +141,10 @@ function tests(): void {
   describe('a damaged state', () => {
     for (const from of ['crashed', 'closed'] as const) {
       const source = () => (from === 'crashed' ? crashed : closed)
-      const names = from === 'crashed' ? ['state.db', 'state.db-wal', 'state.db-acked'] : ['state.db', 'state.db-acked']
+      const names =
+        from === 'crashed'
+          ? ['state.db', 'state.db-wal', 'state.db-acked']
+          : ['state.db', 'state.db-acked']
 
       for (const name of names) {
         test(`${name} of a ${from} agent with a flipped bit is exact or refused`, async () => {
@@ -131,7 +155,12 @@ function tests(): void {
             // The first bytes one by one, for they are the header; the rest at random.
             const at = i < 64 ? i : 64 + Math.floor(random.next() * (size - 64))
             const bit = Math.floor(random.next() * 8)
-            await tryHarm(source(), flip(name, at, bit), outcome, `${name}: bit ${bit} of byte ${at}`)
+            await tryHarm(
+              source(),
+              flip(name, at, bit),
+              outcome,
+              `${name}: bit ${bit} of byte ${at}`,
+            )
           }
           assert.ok(outcome.damaged > 0, JSON.stringify(outcome))
         })
@@ -184,7 +213,9 @@ function tests(): void {
 }
 
 describe('restoreState()', () => {
-  async function damagedStore(harm: (path: string) => void): Promise<{ dir: string; path: string }> {
+  async function damagedStore(
+    harm: (path: string) => void,
+  ): Promise<{ dir: string; path: string }> {
     const dir = mkdtempSync(join(tmpdir(), 'holon-restore-'))
     const path = join(dir, 'state.db')
     const state = await openEmbedded({ path })
@@ -197,7 +228,8 @@ describe('restoreState()', () => {
   }
   const overwrite = (path: string) => {
     const bytes = readFileSync(path)
-    bytes.fill(0xff, 4096 * 2 + 100, 4096 * 2 + 300)
+    // The end of the last page, where its rows are.
+    bytes.fill(0xff, bytes.length - 300)
     writeFileSync(path, bytes)
   }
 
@@ -244,7 +276,9 @@ describe('restoreState()', () => {
   test('restoreState() refuses while an agent has the state', async () => {
     const { dir, path } = await damagedStore(() => undefined)
     await using _state = await openEmbedded({ path })
-    assert.throws(() => restoreState({ path, backupDir: join(dir, 'backup') }), { code: 'unavailable' })
+    assert.throws(() => restoreState({ path, backupDir: join(dir, 'backup') }), {
+      code: 'unavailable',
+    })
     rmSync(dir, { recursive: true })
   })
 

@@ -7,7 +7,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { removeFile, renameDurably } from '../io/state-files.ts'
 import type { CheckedTxn } from './check-txn.ts'
-import { Damage } from './damage.ts'
+import { Damage, sqliteFault } from './damage.ts'
 import { type Committed, type Decision, Draft, type DraftTarget } from './draft.ts'
 import type { Change } from './history.ts'
 import type { IndexRow } from './key-index.ts'
@@ -22,7 +22,7 @@ import {
   wrap,
 } from './rows.ts'
 import type { StoredEntry } from './stored.ts'
-import { openForReading, verify } from './verify.ts'
+import { openReader, verify, withReader } from './verify.ts'
 import { createWitness, readWitness, Witness } from './witness.ts'
 
 /** `none` leaves syncing to the kernel: for tests that must lose something. */
@@ -43,22 +43,24 @@ export class Database implements DraftTarget, Disposable {
 
   /** Verifies first. Throws Damage, or what SQLite throws; nothing is changed then. */
   constructor(path: string, access: 'read-write' | 'read-only', durability: Durability) {
-    const reader = openForReading(path)
-    try {
-      this.#committed = verify(reader)
-      checkWitness(path, this.#committed.meta.revision)
-    } catch (error) {
-      reader.close()
-      throw error
-    }
     if (access === 'read-only') {
-      this.#database = reader
+      this.#database = openReader(path)
+      this.#committed = this.#closeOnError(() => verifyWhole(this.#database, path))
     } else {
-      reader.close()
-      this.#database = openForWriting(path, durability)
-      this.#witness = new Witness(path)
+      this.#committed = withReader(path, (reader) => verifyWhole(reader, path))
+      this.#database = openWriter(path, durability)
+      this.#witness = this.#closeOnError(() => new Witness(path))
     }
     this.#statements = prepareStatements(this.#database)
+  }
+
+  #closeOnError<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      this.#database.close()
+      throw error
+    }
   }
 
   get revision(): number {
@@ -184,7 +186,9 @@ export function createDatabase(path: string): void {
   renameDurably(draftPath(path), path)
 }
 
-function checkWitness(path: string, revision: number): void {
+function verifyWhole(database: DatabaseSync, path: string): Committed {
+  const committed = verify(database)
+  const { revision } = committed.meta
   const witness = readWitness(path)
   if (witness === 'missing' || witness === 'damaged') {
     throw new Damage(`its record of what was acknowledged is ${witness}`)
@@ -192,21 +196,23 @@ function checkWitness(path: string, revision: number): void {
   if (witness > revision) {
     throw new Damage(`it ends at revision ${revision}, and revision ${witness} was acknowledged`)
   }
+  return committed
 }
 
-function openForWriting(path: string, durability: Durability): DatabaseSync {
+function openWriter(path: string, durability: Durability): DatabaseSync {
   const database = new DatabaseSync(path, { timeout: 0 })
   try {
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA cell_size_check = ON')
     database.exec(`PRAGMA synchronous = ${durability === 'full' ? 'FULL' : 'OFF'}`)
     // The log keeps its place on disk between checkpoints, but not what a burst made of it.
     database.exec('PRAGMA journal_size_limit = 8388608')
-    // Takes the lock for good.
-    database.exec('BEGIN IMMEDIATE; COMMIT')
+    // Takes the lock for good, and finds out whether the file's own header allows writing.
+    database.exec('BEGIN IMMEDIATE; UPDATE meta SET id = id; ROLLBACK')
     return database
   } catch (error) {
     database.close()
-    throw error
+    if (sqliteFault(error) !== 'not-written') throw error
+    throw new Damage(`it cannot be written (${error instanceof Error ? error.message : error})`)
   }
 }
 

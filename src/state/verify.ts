@@ -1,9 +1,13 @@
 /**
- * Opens a database for reading only, without locks and without changing a byte (also not its log,
- * which an ordinary connection would fold in and delete, damaged or not), and reads every row once.
+ * Reads a database without changing a byte of it, and verifies every row.
+ *
+ * An ordinary connection folds the log in and deletes it, damaged or not, and even a read-only one
+ * deletes a log that it cannot read. So the reader is read-only, takes no locks (the caller holds
+ * the store's own) and works under a second name of the files.
  */
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
+import { linkOrCopy, pathExists, removeFile } from '../io/state-files.ts'
 import { Damage, sqliteFault } from './damage.ts'
 import { type Committed, rememberOperation, slotOf } from './draft.ts'
 import { KeyIndex } from './key-index.ts'
@@ -11,8 +15,25 @@ import { compareKeys } from './keys.ts'
 import { parseEntry, parseMeta, parseOperation, type Row, wrap } from './rows.ts'
 import { type StoredEntry, storedBytes } from './stored.ts'
 
-/** The caller holds the store's lock, or the file system is read-only. */
-export function openForReading(path: string): DatabaseSync {
+/** Runs `work` on a reader of the database. The caller holds the store's lock. */
+export function withReader<T>(path: string, work: (database: DatabaseSync) => T): T {
+  const second = `${path}.verify`
+  const remove = () => {
+    for (const suffix of ['', '-wal']) removeFile(second + suffix)
+  }
+  remove()
+  try {
+    linkOrCopy(path, second)
+    if (pathExists(`${path}-wal`)) linkOrCopy(`${path}-wal`, `${second}-wal`)
+    using database = openReader(second)
+    return work(database)
+  } finally {
+    remove()
+  }
+}
+
+/** On a read-only file system, where nothing can be deleted; the caller closes it. */
+export function openReader(path: string): DatabaseSync {
   const url = pathToFileURL(path)
   url.searchParams.set('mode', 'ro')
   url.searchParams.set('vfs', 'unix-none')
@@ -101,8 +122,7 @@ export function salvage(path: string): Salvage {
       damage.push(error instanceof Error ? error.message : String(error))
     }
   }
-  attempt(() => {
-    using database = openForReading(path)
+  const readAll = (database: DatabaseSync) => {
     attempt(() => {
       revision = parseMeta(database.prepare('SELECT * FROM meta').get()).revision
     })
@@ -118,7 +138,8 @@ export function salvage(path: string): Salvage {
       }
     })
     attempt(() => void verify(database))
-  })
+  }
+  attempt(() => withReader(path, readAll))
   const sorted = [...entries.values()].sort((a, b) => compareKeys(a.key, b.key))
   return { entries: sorted, revision, damage: [...new Set(damage)] }
 }

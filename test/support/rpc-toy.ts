@@ -1,6 +1,7 @@
 /** A small interface and a target for it, to test links with; run by itself it listens for them. */
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { abortError, deadline } from '../../src/base/clock.ts'
@@ -152,6 +153,18 @@ export async function toyLink(options: ToyLinkOptions = {}): Promise<ToyLink> {
       directory[Symbol.dispose]()
     },
   }
+}
+
+/** A peer that writes what it wants, and what it was told. */
+export async function rawPeer(path: string): Promise<{ socket: Socket; told: () => string }> {
+  const socket = connect(path)
+  let told = ''
+  socket.on('data', (chunk) => {
+    told += chunk.toString()
+  })
+  socket.on('error', () => {})
+  await new Promise((resolve) => socket.once('connect', resolve))
+  return { socket, told: () => told }
 }
 
 /** Polls until `reached`, or fails with `state` after ten seconds. */
