@@ -1,7 +1,16 @@
 /** The measured promises, each beside its peer. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync, statSync, writeFileSync, mkdtempSync, mkdirSync, rmSync, constants } from 'node:fs'
+import {
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,7 +43,9 @@ const runTrue: Case = async (agent) => {
 }
 
 const sdkRun: Case = async (agent) => {
-  await using holon = await connect({ socketPath: join(agent.dir, 'run/user', String(process.getuid?.()), 'agent.sock') })
+  await using holon = await connect({
+    socketPath: join(agent.dir, 'run/user', String(process.getuid?.()), 'agent.sock'),
+  })
   const [ours = 0, peer = 0] = await inTurn(200, [
     {
       name: 'sdk',
@@ -142,7 +153,8 @@ const cat: Case = async (agent) => {
   const bytes = 2 * 2 ** 30
   spawnSync('truncate', ['-s', String(bytes), path])
   const gib = statSync(path).size / 2 ** 30
-  const through = (command: string) => () => timeCommand('bash', ['-c', `${command} | cat > /dev/null`], { ...agent.env, HOLON: launcher })
+  const through = (command: string) => () =>
+    timeCommand('bash', ['-c', `${command} | cat > /dev/null`], { ...agent.env, HOLON: launcher })
   const [ours = 0, peer = 0] = await inTurn(3, [
     { name: 'holon', run: through(`"$HOLON" run cat ${path}`) },
     { name: 'cat', run: through(`cat ${path}`) },
@@ -150,7 +162,17 @@ const cat: Case = async (agent) => {
   rmSync(path)
   const ratio = peer / ours
   const [oursRate, peerRate] = [(gib * 1000) / ours, (gib * 1000) / peer]
-  return [{ what: 'holon run cat, 2 GiB / cat | cat', ours: oursRate, peer: peerRate, unit: 'GiB/s', ratio, bar: '≥ 0.4 ×', met: ratio >= 0.4 }]
+  return [
+    {
+      what: 'holon run cat, 2 GiB / cat | cat',
+      ours: oursRate,
+      peer: peerRate,
+      unit: 'GiB/s',
+      ratio,
+      bar: '≥ 0.4 ×',
+      met: ratio >= 0.4,
+    },
+  ]
 }
 
 const ps: Case = async (agent) => {
@@ -169,21 +191,36 @@ const ps: Case = async (agent) => {
 
 const idle: Case = async (agent) => {
   const jobs = 500
-  const unit = agent.unit('many.service', `[Service]\nExecStart=/bin/sleep 100000\n[X-Holon]\nInstances=${jobs}\n`)
+  const unit = agent.unit(
+    'many.service',
+    `[Service]\nExecStart=/bin/sleep 100000\n[X-Holon]\nInstances=${jobs}\n`,
+  )
   const pid = agent.agentPid()
   await sleep(5000)
   const idleRssMb = memoryKb(pid, 'Rss') / 1024
   agent.ok(['start', unit])
-  await until('all jobs run', () => unitOf(agent, 'many').instances.filter((i) => i.active === 'active').length === jobs, { timeoutMs: 120_000 })
+  await until(
+    'all jobs run',
+    () => unitOf(agent, 'many').instances.filter((i) => i.active === 'active').length === jobs,
+    { timeoutMs: 120_000 },
+  )
   await sleep(10_000)
   const cpu = cpuTicks(pid)
   await sleep(20_000)
   const share = ((cpuTicks(pid) - cpu) * 10) / 20_000
   const keepers = unitOf(agent, 'many').instances.map((i) => parentOf(i.pid))
-  const privateMb = median(keepers.map((k) => (memoryKb(k, 'Private_Clean') + memoryKb(k, 'Private_Dirty')) / 1024))
+  const privateMb = median(
+    keepers.map((k) => (memoryKb(k, 'Private_Clean') + memoryKb(k, 'Private_Dirty')) / 1024),
+  )
   agent.ok(['stop', 'many'])
   const plain = (what: string, value: number, bar: number, unit: string): Comparison => ({
-    what, ours: value, peer: bar, unit, ratio: value / bar, bar: '≤ 1 ×', met: value <= bar,
+    what,
+    ours: value,
+    peer: bar,
+    unit,
+    ratio: value / bar,
+    bar: '≤ 1 ×',
+    met: value <= bar,
   })
   return [
     plain('agent idle, RSS / its bar', idleRssMb, 80, 'MB'),

@@ -46,13 +46,23 @@ export function timeCommand(
   env: NodeJS.ProcessEnv = process.env,
 ): number {
   const start = performance.now()
-  const { status, error, stderr } = spawnSync(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 28 })
+  const { status, error, stderr } = spawnSync(command, args, {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 1 << 28,
+  })
   if (status !== 0) throw error ?? new Error(`${command} ${args.join(' ')}: ${status} ${stderr}`)
   return performance.now() - start
 }
 
 /** `ours` at most `bar` times `peer`. */
-export function atMost(what: string, ours: number, peer: number, bar: number, unit = 'ms'): Comparison {
+export function atMost(
+  what: string,
+  ours: number,
+  peer: number,
+  bar: number,
+  unit = 'ms',
+): Comparison {
   const ratio = ours / peer
   return { what, ours, peer, unit, ratio, bar: `≤ ${bar} ×`, met: ratio <= bar }
 }
@@ -60,5 +70,9 @@ export function atMost(what: string, ours: number, peer: number, bar: number, un
 export function formatComparisons(rows: readonly Comparison[]): string {
   const line = (c: Comparison) =>
     `| ${c.what} | ${c.ours.toFixed(3)} | ${c.peer.toFixed(3)} ${c.unit} | ${c.ratio.toFixed(2)} | ${c.bar} | ${c.met ? 'met' : 'missed'} |`
-  return ['| what | Holon | peer | ratio | bar | |', '|---|---|---|---|---|---|', ...rows.map(line)].join('\n')
+  return [
+    '| what | Holon | peer | ratio | bar | |',
+    '|---|---|---|---|---|---|',
+    ...rows.map(line),
+  ].join('\n')
 }

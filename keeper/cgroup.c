@@ -95,8 +95,6 @@ int cgroup_open(const struct spec *spec, char text[TEXT_BYTES_MAX]) {
 
 int cgroup_clone_fd(void) { return unified == NULL ? -1 : unified->fd; }
 
-bool cgroup_can_kill(void) { return killing != NULL; }
-
 bool cgroup_kill_all(void) { return has_kill_file && write_in(killing->fd, "cgroup.kill", "1"); }
 
 unsigned cgroup_pids(pid_t *pids, unsigned max) {

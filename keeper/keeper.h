@@ -157,13 +157,14 @@ void job_stop(const char *by, const char *reason);
 void job_hang_up(void);
 /* Sends; returns 0 or an errno. */
 int job_kill(int signal, bool all);
-void job_on_exit(pid_t pid, int status, const struct rusage *usage);
-void job_on_stopped(pid_t pid, int signal);
-void job_on_reaped(bool group_empty);
+/* Collects every process that ended; after SIGCHLD. */
+void job_reap(void);
+/* The job cannot begin: nothing was started. */
+void job_fail(int error, const char *text);
 void job_tick(uint64_t now);
 uint64_t job_deadline(void);
+bool job_begun(void);
 bool job_ended(void);
-bool job_started(void);
 void job_signal_foreground(int signal);
 /* The line of the state file, without "state " and newline; returns its length. */
 size_t job_state_line(char *buffer, size_t bytes);
@@ -194,7 +195,6 @@ pid_t exec_spawn(struct spawn *spawn);
 /* cgroup.c */
 int cgroup_open(const struct spec *spec, char text[TEXT_BYTES_MAX]);
 int cgroup_clone_fd(void);
-bool cgroup_can_kill(void);
 bool cgroup_kill_all(void);
 /* Pids in the killing group; returns their number, at most `max`. */
 unsigned cgroup_pids(pid_t *pids, unsigned max);
@@ -203,8 +203,8 @@ void cgroup_close(void);
 /* Called in the child where the kernel cannot clone into a group; 0 or an errno. */
 int cgroup_join_in_child(void);
 
-/* procs.c: sends to every process of the job but `skip`s; returns how many got it. */
-unsigned procs_signal_all(int signal, pid_t skip_main, pid_t skip_control);
+/* procs.c: sends to every process of the job but the two; returns how many got it. */
+unsigned procs_signal_all(int signal, bool then_continue, pid_t skip_main, pid_t skip_control);
 unsigned long long proc_start_ticks(pid_t pid);
 
 /* record.c: state and events. */
@@ -241,9 +241,10 @@ void output_ready(unsigned stream);
 void output_pump(void);
 /* Reads what is there now, so that it is in the log before the next event. */
 void output_drain(void);
+/* The job is over: what is in the pipes is all there will be. */
+void output_job_ended(void);
 /* All bytes reached the log or the client. */
 bool output_finished(void);
-void output_job_ended(void);
 void output_close_stream(unsigned stream);
 /* Bytes taken, 0 when the job does not read now, -1 when it never will again. */
 ssize_t output_stdin_write(const char *bytes, size_t count);
@@ -265,27 +266,21 @@ struct client;
 void clients_open(const struct spec *spec, int listen_fd);
 void clients_accept(void);
 void clients_event(unsigned index, uint32_t events);
+/* Reads, answers, writes what can be written, and lets those go that are gone. */
 void clients_pump(void);
+/* Input that waited for the job may go on. */
 void clients_stdin_ready(void);
-void clients_send_all(char type, const char *bytes, size_t count);
 void clients_send_subscribers(const char *bytes, size_t count);
 void clients_send_attached(char type, const char *bytes, size_t count);
 /* Copies of a log job's output. */
 void clients_copy_output(unsigned stream, const char *bytes, size_t count);
-bool clients_flushed(void);
-/* Says the end to everybody and closes the writing sides. */
+/* Takes the last ones in, says the end to everybody; they are closed when they have read it. */
 void clients_farewell(const char *text, size_t count);
+bool clients_all_told(void);
 bool clients_all_gone(void);
-/* The client that a stream job's output goes to; NULL when it is gone or did not come yet. */
-struct client *clients_stream(void);
+/* The client that takes this of a stream job's byte streams; NULL when nobody does. */
+struct client *clients_taking(unsigned stream);
 
-/* sink.c: a client's byte stream outwards. */
-bool sink_send(struct client *client, char type, const char *bytes, size_t count);
-/* Moves output to the client: >0 bytes moved, 0 at the end of `fd`, -1 with errno EAGAIN when
-   `fd` is empty, ENOBUFS when the client is full, EPIPE when it is gone. */
-ssize_t sink_move(struct client *client, char type, int fd, bool is_pipe);
-bool sink_flush(struct client *client);
-bool sink_empty(const struct client *client);
 
 /* names.c */
 const char *errno_name(int error);

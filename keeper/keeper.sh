@@ -15,7 +15,6 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
 dir=$1
-shell_home=$(pwd -P)
 newline='
 '
 . "$dir/spec.sh" || exit 1
@@ -74,10 +73,11 @@ part_bytes=4000
 log_line() { # stream flag text
   # After a full disk the first line that fits is the one that tells of the loss.
   if [ "$lost" -gt 0 ]; then
+    # Behind a newline: a part of the first lost line may be there.
     told="holon: $lost lines lost, disk full"
-    if printf '%s stderr F %s\n' "$stamp" "$told" 2>/dev/null >>"$log"; then lost=0; fi
-  fi 2>/dev/null
-  if { printf '%s %s %s %s\n' "$stamp" "$1" "$2" "$3" >>"$log"; } 2>/dev/null; then
+    if printf '\n%s stderr F %s\n' "$stamp" "$told" >>"$log"; then lost=0; fi
+  fi
+  if printf '%s %s %s %s\n' "$stamp" "$1" "$2" "$3" >>"$log"; then
     logged=$((logged + ${#3} + 45))
     if [ "$logged" -ge "$rotate_step" ]; then report "bytes $logged"; logged=0; fi
   else
@@ -218,12 +218,13 @@ launch() { # run index main-pid: becomes the command; its pid is that of this su
   "command_$index"
 }
 
-# Called by the functions of the spec with the environment and the command as arguments, "--" between.
-become() { # the first argument with an = is no path, or env would take it as a variable
-  exec $setsid $identity "$env" -i $login_words "$@"
+# Called by the functions of the spec with the environment and the command line as arguments.
+become() {
+  exec $setsid $identity "$env" -i $login_words $extra "$@"
 }
 
 runner() { # fifo: one command after the other, as the life asks
+  trap : HUP INT TERM
   while read -r run index main; do
     # The shell itself says on stderr that a signal ended a process: that tells 143 from SIGTERM.
     said=$({ (launch "$run" "$index" "$main"); echo "$?"; } 2>&1)
@@ -313,7 +314,7 @@ send() { # signal to=main|all
 
 send_and_continue() {
   send "$1" "$2"
-  [ "$1" = 9 ] || [ "$1" = 18 ] || { kept=$seq; signal=18; wake "$2"; }
+  case $1 in 9 | 18) ;; *) signal=18; wake "$2" ;; esac
 }
 wake() { # SIGCONT always follows, without an event of its own
   if [ "$1" = all ] && each_cgroup_pid signal_one; then return 0; fi
@@ -395,9 +396,10 @@ encode() { # text: encoded
 }
 
 ended() { # run how value core
-  if [ "$1" = "$main_run" ]; then pid=$main_pid what=$main_phase; else pid=$control_pid what=$phase; fi
+  if [ "$1" = "$main_run" ]; then pid=$main_pid what=start index=$main_index
+  else pid=$control_pid what=$phase index=$control_index; fi
   if [ "$failed_run" = "$1" ]; then
-    eval "path=\$command_${running_index}_encoded"
+    eval "path=\$command_${index}_encoded"
     encode "$failed_text"
     event "exec-failed phase=$what path=$path errno=$failed_errno text=$encoded"
     failed_run=
@@ -430,9 +432,8 @@ judge() { # run how value core: verdict
 
 begin() { # fifo's descriptor, index, phase
   runs=$((runs + 1))
-  running_index=$2
   run=r$runs
-  if [ "$1" = 5 ]; then main_run=$run main_phase=$3; else control_run=$run; fi
+  if [ "$1" = 5 ]; then main_run=$run main_index=$2; else control_run=$run control_index=$2; fi
   printf '%s\n' "$run $2 $main_pid" >&"$1"
   begun=
   while [ "$begun" != "$run" ]; do next; done
@@ -541,10 +542,9 @@ run_until_stop() {
 }
 
 main_verdict() { # how the main process ended is the job's result, unless there is one already
-  [ -z "$main_run" ] || return 0
-  eval "ignored=\$command_${commands_start##* }_ignored"
-  [ "$ignored" = 0 ] || return 0
-  if [ "$result" = success ] && [ "$type" != oneshot ]; then result=$main_result; fi
+  [ -z "$main_run" ] && [ "$type" != oneshot ] && [ -n "$up" ] || return 0
+  eval "ignored=\$command_${commands_start}_ignored"
+  if [ "$result" = success ] && [ "$ignored" = 0 ]; then result=$main_result; fi
 }
 
 whom() { case $kill_mode in control-group) echo all ;; *) echo main ;; esac; }
@@ -556,18 +556,18 @@ left() { # whom a stop has to wait for
 
 wait_until_gone() { # check: until nobody is left, or the phase's alarm
   phase_over=
-  pause=20
+  pause=10
   while "$1"; do
-    [ -z "$phase_over" ] || return 1
-    poll_over=
-    arm poll "$pause"
-    while [ -z "$poll_over$phase_over" ] && "$1"_soon; do next; done
-    [ "$pause" -ge 160 ] || pause=$((pause * 2))
+    if [ -n "$phase_over" ]; then disarm poll; return 1; fi
+    # The end of a command is an event; that of what it left behind has to be looked for.
+    if [ -z "$main_run$control_run" ] && [ "$poll_alarm" = 0 ]; then
+      arm poll "$pause"
+      [ "$pause" -ge 160 ] || pause=$((pause * 2))
+    fi
+    next
   done
   disarm poll
 }
-left_soon() { [ -n "$main_run$control_run" ] || [ -z "$poll_over" ]; }
-anybody_soon() { [ -z "$poll_over" ]; }
 
 stop_processes() {
   if [ "$kill_mode" = none ] || ! left; then main_verdict; return 0; fi
@@ -651,14 +651,17 @@ live() {
 }
 
 life() {
+  trap : HUP INT TERM
   seq=0 event_bytes=0 phase= since=0 started=0 restarts=0 result=success last_exit= starts=
-  main_run= main_pid=0 main_ticks=0 main_phase=start control_run= control_pid=0 job_group=0 runs=0
-  stopping= out_of_time= runtime_over= phase_over= poll_over= failed_run= log_bytes=0 loggers=2
+  main_run= main_pid=0 main_ticks=0 control_run= control_pid=0 job_group=0 runs=0
+  stopping= out_of_time= runtime_over= phase_over= poll_over= failed_run= loggers=2
+  log_bytes=0
+  [ ! -e "$log" ] || log_bytes=$(wc -c <"$log")
   exec 3<>"$dir/ctl"
   logger stdout .out 3>&- </dev/null >/dev/null 2>&1 &
   logger stderr .err 3>&- </dev/null >/dev/null 2>&1 &
   exec 5>"$dir/.main" 6>"$dir/.other" 7<>"$dir/.out" 8<>"$dir/.err"
-  state start-pre
+  state start
   live
   # The last lines are in the log before the end is told; who still writes keeps its logger.
   exec 7>&- 8>&-

@@ -91,7 +91,7 @@ static unsigned descendants(pid_t *pids, unsigned max) {
   return found;
 }
 
-unsigned procs_signal_all(int signal, pid_t skip_main, pid_t skip_control) {
+unsigned procs_signal_all(int signal, bool then_continue, pid_t skip_main, pid_t skip_control) {
   size_t bytes = PROCS_MAX * sizeof(pid_t);
   pid_t *pids = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pids == MAP_FAILED) return 0;
@@ -104,6 +104,7 @@ unsigned procs_signal_all(int signal, pid_t skip_main, pid_t skip_control) {
   for (unsigned i = 0; i < count; i++) {
     if (pids[i] == skip_main || pids[i] == skip_control) continue;
     if (kill(pids[i], signal) == 0) sent++;
+    if (then_continue) kill(pids[i], SIGCONT);
   }
   munmap(pids, bytes);
   return sent;

@@ -1,5 +1,5 @@
 /**
- * One socket per uid, in a directory that only this uid can enter: so the kernel tells the agent who
+ * One socket per uid, in a directory that only this uid can enter: so the kernel tells us who
  * is calling. The sockets of root and of the agent's own user are there from the start; another user
  * knocks (a directory made in `knock/`, which anyone may do; its owner is the kernel's word for who
  * it was) and gets one. The worst that a knock can do is to have a door made that only its own user

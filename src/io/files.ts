@@ -108,7 +108,7 @@ export function exists(path: string): boolean {
 
 export function isExecutableFile(path: string): boolean {
   const stat = statSync(path, { throwIfNoEntry: false })
-  return stat !== undefined && stat.isFile() && (stat.mode & 0o111) !== 0
+  return stat?.isFile() === true && (stat.mode & 0o111) !== 0
 }
 
 /** Who owns the entry itself (links are not followed); undefined when it is gone. */

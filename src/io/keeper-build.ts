@@ -1,54 +1,86 @@
 /**
- * The compiled keeper: built once from its sources where there is a C compiler, kept in the state
- * directory under a name that says which sources it is of.
+ * The compiled keeper, built once for its sources: `<binDir>/keeper-<hash>`. The hash makes a new
+ * version a new file, so that a running nursery keeps its own; the rename makes it whole or absent.
  */
-import { spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { accessSync, constants, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
 import { join } from 'node:path'
 
-export type KeeperBinary =
+export interface KeeperSources {
+  /** Holds build.sh and the C files. */
+  readonly sourceDir: string
+  /** Made if missing. */
+  readonly binDir: string
+}
+
+export type KeeperBuild =
   | { readonly kind: 'c'; readonly path: string }
+  /** `reason`: one sentence on why there is no compiled keeper. */
   | { readonly kind: 'sh'; readonly reason: string }
 
 const buildTimeoutMs = 120_000
+const versionTimeoutMs = 10_000
 
-/** Builds what is not built yet; never fails: without a compiler it says why not. */
-export function ensureKeeper(sourceDir: string, binDir: string): KeeperBinary {
+/** Never rejects: without a compiled keeper there is the other one. Idempotent. */
+export async function buildKeeper({ sourceDir, binDir }: KeeperSources): Promise<KeeperBuild> {
   try {
-    const path = join(binDir, `keeper-${sourcesHash(sourceDir)}`)
-    if (isWorking(path)) return { kind: 'c', path }
-    mkdirSync(binDir, { recursive: true, mode: 0o755 })
-    const temporary = `${path}.${process.pid}`
-    const built = spawnSync('sh', [join(sourceDir, 'build.sh'), temporary], {
-      encoding: 'utf8',
-      timeout: buildTimeoutMs,
-    })
-    if (built.status !== 0) {
-      const reason = (built.stderr || built.error?.message || `status ${built.status}`).trim()
-      return { kind: 'sh', reason: reason.split('\n').slice(0, 3).join('; ') }
-    }
-    renameSync(temporary, path)
-    if (isWorking(path)) return { kind: 'c', path }
-    return { kind: 'sh', reason: `${path} cannot be executed` }
+    const name = `keeper-${hashOf(sourceDir)}`
+    const path = join(binDir, name)
+    if (!existsSync(path)) await build(sourceDir, binDir, path)
+    await run(path, ['--version'], versionTimeoutMs)
+    return { kind: 'c', path }
   } catch (error) {
     return { kind: 'sh', reason: error instanceof Error ? error.message : String(error) }
   }
 }
 
-function sourcesHash(sourceDir: string): string {
+function hashOf(sourceDir: string): string {
   const hash = createHash('sha256').update(process.arch)
-  for (const name of readdirSync(sourceDir).sort()) {
-    if (/\.(c|h)$|^build\.sh$/.test(name)) hash.update(name).update(readFileSync(join(sourceDir, name)))
+  const names = readdirSync(sourceDir).filter((name) => /\.[ch]$|^build\.sh$/.test(name))
+  if (!names.includes('build.sh')) throw new Error(`there is no ${join(sourceDir, 'build.sh')}`)
+  for (const name of names.sort()) {
+    hash
+      .update(`${name}\0`)
+      .update(readFileSync(join(sourceDir, name)))
+      .update('\0')
   }
   return hash.digest('hex').slice(0, 16)
 }
 
-function isWorking(path: string): boolean {
+async function build(sourceDir: string, binDir: string, path: string): Promise<void> {
+  mkdirSync(binDir, { recursive: true, mode: 0o755 })
+  const draft = `${path}.${process.pid}.new`
   try {
-    accessSync(path, constants.X_OK)
-  } catch {
-    return false
+    await run('/bin/sh', [join(sourceDir, 'build.sh'), draft], buildTimeoutMs)
+    chmodSync(draft, 0o755)
+    renameSync(draft, path)
+  } finally {
+    rmSync(draft, { force: true })
   }
-  return spawnSync(path, ['--version'], { timeout: 5000 }).status === 0
+  // Of older sources nothing new is started; who still runs them keeps the file open.
+  for (const name of readdirSync(binDir)) {
+    if (/^keeper-[0-9a-f]{16}$/.test(name) && join(binDir, name) !== path) {
+      rmSync(join(binDir, name), { force: true })
+    }
+  }
+}
+
+function run(command: string, args: readonly string[], timeoutMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const options = { timeout: timeoutMs, maxBuffer: 1024 * 1024 }
+    execFile(command, args, options, (error, _stdout, stderr) => {
+      if (error === null) return resolve()
+      const [firstLine = ''] = stderr.trim().split('\n')
+      reject(new Error(`${[command, ...args].join(' ')}: ${firstLine || error.message}`))
+    })
+  })
 }

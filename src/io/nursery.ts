@@ -1,109 +1,145 @@
 /**
- * The nursery: the small process that forks keepers for us. Requests go in on its stdin as frames,
- * answers come back as lines. When it dies it is started again by the next request; keepers that run
- * do not notice. A request whose answer did not come may have been carried out.
+ * The compiled keeper's nursery: `keeper serve`, a small process that forks keepers for us. It is
+ * started with the first request and again after it died; keepers that it made do not need it.
+ *
+ * A request whose nursery dies has an unknown outcome: the keeper may run. Replies are matched by id
+ * in the order of the requests, and a request that was given up keeps its place in that order.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import { abortError } from '../base/clock.ts'
-import { HolonError } from '../base/errors.ts'
+import { asHolonError, HolonError } from '../base/errors.ts'
 
-type NurseryProcess = ChildProcessByStdio<Writable, Readable, null>
+export interface NurseryOptions {
+  /** The compiled keeper. */
+  readonly path: string
+  /** A line that the nursery or a keeper wrote to stderr, or how the nursery ended. */
+  readonly report: (message: string) => void
+}
 
-interface Waiting {
-  readonly resolve: (keeperPid: number) => void
+interface Request {
+  readonly id: string
+  readonly resolve: (pid: number) => void
   readonly reject: (error: HolonError) => void
 }
 
-const codes: Readonly<Record<string, 'not_found' | 'permission_denied' | 'exhausted' | 'conflict'>> = {
-  ENOENT: 'not_found',
-  EACCES: 'permission_denied',
-  EPERM: 'permission_denied',
-  ENOSPC: 'exhausted',
-  EMFILE: 'exhausted',
-  ENFILE: 'exhausted',
-  EAGAIN: 'exhausted',
-  ENOMEM: 'exhausted',
-  EADDRINUSE: 'conflict',
-}
+type NurseryProcess = ChildProcessByStdio<Writable, Readable, Readable>
+
+/** Requests that may wait for a reply; each takes a millisecond. */
+const requestsMax = 10_000
+const replyBytesMax = 64 * 1024
 
 export class Nursery implements AsyncDisposable {
-  readonly #binary: string
-  readonly #waiting = new Map<string, Waiting>()
+  readonly #options: NurseryOptions
   #process: NurseryProcess | undefined
-  #answers = ''
+  #requests: Request[] = []
+  #disposed = false
 
-  constructor(binary: string) {
-    this.#binary = binary
+  constructor(options: NurseryOptions) {
+    this.#options = options
   }
 
-  /** Has a keeper started for the job `id`; its socket listens when this resolves. */
-  start(id: string, frame: Uint8Array, signal: AbortSignal): Promise<number> {
+  /** The nursery's pid while it runs. */
+  get pid(): number | undefined {
+    return this.#process?.pid
+  }
+
+  /**
+   * Has a keeper made; `frame` is the whole `N` frame of job `id`. Resolves with the keeper's pid.
+   * Rejects with the keeper's errno as a code, `unavailable` with outcome unknown when the
+   * nursery dies, or as `signal` says, then with outcome unknown too. Not idempotent.
+   */
+  start(id: string, frame: Uint8Array, options: { readonly signal: AbortSignal }): Promise<number> {
+    const { signal } = options
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(abortError(signal))
-      if (this.#waiting.has(id)) {
-        return reject(new HolonError('conflict', `${id} is being started already`))
+      if (this.#disposed) return reject(new HolonError('unavailable', 'the nursery was closed'))
+      if (this.#requests.length >= requestsMax) {
+        return reject(new HolonError('exhausted', `start ${id}: too many jobs start at once`))
       }
-      const onAbort = () => {
-        this.#waiting.delete(id)
-        reject(abortError(signal))
-      }
-      const settled = <T>(settle: (value: T) => void) => (value: T) => {
-        this.#waiting.delete(id)
-        signal.removeEventListener('abort', onAbort)
-        settle(value)
-      }
-      this.#waiting.set(id, { resolve: settled(resolve), reject: settled(reject) })
+      const onAbort = () => reject(abortError(signal))
       signal.addEventListener('abort', onAbort, { once: true })
+      const settled = () => signal.removeEventListener('abort', onAbort)
+      this.#requests.push({
+        id,
+        resolve: (pid) => {
+          settled()
+          resolve(pid)
+        },
+        reject: (error) => {
+          settled()
+          reject(error)
+        },
+      })
       this.#running().stdin.write(frame)
     })
   }
 
-  /** Ends the nursery; keepers go on. */
+  /** Ends the nursery; keepers go on. Once or twice alike. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const running = this.#process
-    this.#process = undefined
-    if (running === undefined || running.exitCode !== null) return
-    const gone = new Promise((resolve) => running.once('exit', resolve))
-    running.stdin.end()
-    await gone
+    this.#disposed = true
+    const child = this.#process
+    if (child === undefined) return
+    const exited = new Promise((resolve) => child.once('exit', resolve))
+    child.stdin.end()
+    await exited
   }
 
   #running(): NurseryProcess {
     if (this.#process !== undefined) return this.#process
-    const started = spawn(this.#binary, ['serve'], {
-      stdio: ['pipe', 'pipe', 'inherit'],
+    const child = spawn(this.#options.path, ['serve'], {
+      stdio: ['pipe', 'pipe', 'pipe'],
       cwd: '/',
       env: {},
     })
-    this.#process = started
-    this.#answers = ''
-    started.stdin.on('error', () => {})
-    started.stdout.setEncoding('utf8')
-    started.stdout.on('data', (text: string) => this.#onAnswers(text))
-    const onEnd = (why: string) => this.#onEnd(started, why)
-    started.once('error', (error) => onEnd(error.message))
-    started.once('exit', (code, signal) => onEnd(signal ?? `status ${code}`))
-    return started
+    this.#process = child
+    let rest = ''
+    child.stdout.on('data', (bytes: Buffer) => {
+      const lines = (rest + bytes.toString()).split('\n')
+      rest = lines.pop() ?? ''
+      if (rest.length > replyBytesMax) child.kill('SIGKILL')
+      for (const line of lines) this.#reply(line)
+    })
+    let told = ''
+    child.stderr.on('data', (bytes: Buffer) => {
+      const lines = (told + bytes.toString()).split('\n')
+      told = (lines.pop() ?? '').slice(0, replyBytesMax)
+      for (const line of lines) this.#options.report(`keeper: ${line}`)
+    })
+    for (const stream of [child.stdin, child.stdout, child.stderr]) stream.on('error', () => {})
+    child.on('error', (error) => this.#ended(child, error.message))
+    child.on('exit', (code, signal) => this.#ended(child, signal ?? `status ${code}`))
+    return child
   }
 
-  #onAnswers(text: string): void {
-    const lines = (this.#answers + text).split('\n')
-    this.#answers = lines.pop() ?? ''
-    for (const line of lines) {
-      const [verdict, id = '', third = '', ...rest] = line.split(' ')
-      const waiting = this.#waiting.get(id)
-      if (verdict === 'ok') waiting?.resolve(Number(third))
-      else {
-        const text = rest.join(' ')
-        waiting?.reject(new HolonError(codes[third] ?? 'internal', `start ${id}: ${text || third}`))
-      }
+  #reply(line: string): void {
+    const ok = /^ok (\S+) (\d+)$/.exec(line)
+    const failed = /^error (\S+) ([A-Z0-9]+) ?(.*)$/.exec(line)
+    const id = ok?.[1] ?? failed?.[1]
+    const index = this.#requests.findIndex((request) => request.id === id)
+    const [request] = index < 0 ? [] : this.#requests.splice(index, 1)
+    if (request === undefined) {
+      this.#options.report(`keeper: a reply that nobody waits for: ${JSON.stringify(line)}`)
+      return
     }
+    if (ok !== null) return request.resolve(Number(ok[2]))
+    const [, , errno = 'EIO', text = ''] = failed ?? []
+    const cause = Object.assign(new Error(`${text || errno}`), { code: errno })
+    request.reject(asHolonError(cause, `start ${request.id}`))
   }
 
-  #onEnd(ended: NurseryProcess, why: string): void {
-    if (this.#process === ended) this.#process = undefined
-    const error = new HolonError('unavailable', `the nursery ended (${why})`, { outcome: 'unknown' })
-    for (const waiting of [...this.#waiting.values()]) waiting.reject(error)
+  #ended(child: NurseryProcess, how: string): void {
+    if (this.#process !== child) return
+    this.#process = undefined
+    if (!this.#disposed) this.#options.report(`the nursery ended (${how}); jobs go on`)
+    const requests = this.#requests
+    this.#requests = []
+    for (const request of requests) {
+      request.reject(
+        new HolonError('unavailable', `start ${request.id}: the nursery ended (${how})`, {
+          outcome: 'unknown',
+        }),
+      )
+    }
   }
 }

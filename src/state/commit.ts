@@ -81,7 +81,6 @@ export async function update(
     if (next.kind === 'keep') return undefined
     const txn: Txn = {
       if: [{ key, revision: entry?.revision ?? 0 }],
-      // biome-ignore lint/suspicious/noThenProperty: a txn's `if` and `then`, as everyone knows them.
       then: [{ ...next, key }],
       operationId: newOperationId(deps.random),
       writer,

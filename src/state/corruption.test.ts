@@ -17,9 +17,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { deadline } from '../base/clock.ts'
 import { seededRandom } from '../base/random.ts'
-import { realClock } from '../io/clock.ts'
 import { realRandom } from '../io/random.ts'
 import { namesIn } from '../io/state-files.ts'
 import { restoreState, writeBackup } from './backup.ts'
@@ -29,7 +27,7 @@ import { openEmbedded } from './open.ts'
 import type { State, StateDump } from './port.ts'
 
 const random = seededRandom(7)
-const { signal } = deadline(realClock, 120_000)
+const { signal } = new AbortController()
 
 async function write(state: State, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
@@ -173,7 +171,8 @@ function tests(): void {
             const length = i === 0 ? 0 : i % 2 === 0 ? pages : Math.floor(random.next() * size)
             await tryHarm(source(), cut(name, length), outcome, `${name}: cut at ${length}`)
           }
-          assert.equal(outcome.exact, 0)
+          // A cut may take only what the log has too.
+          assert.ok(outcome.damaged > 20, JSON.stringify(outcome))
         })
       }
 

@@ -22,7 +22,7 @@ import {
   wrap,
 } from './rows.ts'
 import type { StoredEntry } from './stored.ts'
-import { openReader, verify, withReader } from './verify.ts'
+import { openReader, readPragma, verify, withReader } from './verify.ts'
 import { createWitness, readWitness, Witness } from './witness.ts'
 
 /** `none` leaves syncing to the kernel: for tests that must lose something. */
@@ -206,6 +206,7 @@ function openWriter(path: string, durability: Durability): DatabaseSync {
     database.exec(`PRAGMA synchronous = ${durability === 'full' ? 'FULL' : 'OFF'}`)
     // The log keeps its place on disk between checkpoints, but not what a burst made of it.
     database.exec('PRAGMA journal_size_limit = 8388608')
+    if (readPragma(database, 'journal_mode') !== 'wal') throw new Damage('its header was changed')
     // Takes the lock for good, and finds out whether the file's own header allows writing.
     database.exec('BEGIN IMMEDIATE; UPDATE meta SET id = id; ROLLBACK')
     return database

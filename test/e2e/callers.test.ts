@@ -42,7 +42,7 @@ test('others see all processes and units', { skip }, () => {
   assert.match(asNobody('status', 'seen').stdout, /active \(running\)/)
 })
 
-test("others may not act on what is not theirs", { skip }, () => {
+test('others may not act on what is not theirs', { skip }, () => {
   const pid = agent.ok(['show', '-p', 'MainPID', '--value', 'seen']).trim()
   const refused = [
     asNobody('stop', 'seen'),

@@ -52,14 +52,24 @@ export class TestAgent implements AsyncDisposable {
   }
 
   /** Runs `holon ARGS…` to its end. */
-  holon(args: readonly string[], options: { input?: string | Buffer; env?: NodeJS.ProcessEnv; cwd?: string; timeoutMs?: number } = {}): Result {
+  holon(
+    args: readonly string[],
+    options: {
+      input?: string | Buffer
+      env?: NodeJS.ProcessEnv
+      cwd?: string
+      timeoutMs?: number
+    } = {},
+  ): Result {
     const result = spawnSync(launcher, args, {
       env: { ...this.env, ...options.env },
       encoding: 'utf8',
       timeout: options.timeoutMs ?? 60_000,
       maxBuffer: 1 << 28,
       cwd: options.cwd ?? this.dir,
-      ...(options.input === undefined ? { stdio: ['ignore', 'pipe', 'pipe'] } : { input: options.input }),
+      ...(options.input === undefined
+        ? { stdio: ['ignore', 'pipe', 'pipe'] }
+        : { input: options.input }),
     })
     const status = result.status ?? 128 + (result.signal === null ? 0 : 1)
     return { status, stdout: result.stdout, stderr: result.stderr + (result.error?.message ?? '') }
@@ -68,7 +78,12 @@ export class TestAgent implements AsyncDisposable {
   /** Runs a shell line in which "$HOLON" is the launcher. */
   shell(line: string): Result {
     const env = { ...this.env, HOLON: launcher }
-    const result = spawnSync('bash', ['-c', line], { env, encoding: 'utf8', timeout: 60_000, cwd: this.dir })
+    const result = spawnSync('bash', ['-c', line], {
+      env,
+      encoding: 'utf8',
+      timeout: 60_000,
+      cwd: this.dir,
+    })
     return { status: result.status ?? 255, stdout: result.stdout, stderr: result.stderr }
   }
 
@@ -76,7 +91,9 @@ export class TestAgent implements AsyncDisposable {
   ok(args: readonly string[], options: Parameters<TestAgent['holon']>[1] = {}): string {
     const result = this.holon(args, options)
     if (result.status !== 0) {
-      throw new Error(`holon ${args.join(' ')}: ${result.status}\n${result.stdout}${result.stderr}\n${this.diary()}`)
+      throw new Error(
+        `holon ${args.join(' ')}: ${result.status}\n${result.stdout}${result.stderr}\n${this.diary()}`,
+      )
     }
     return result.stdout
   }
@@ -165,7 +182,8 @@ export async function until(
 ): Promise<void> {
   const endMs = performance.now() + (options.timeoutMs ?? 15_000)
   while (!(await check())) {
-    if (performance.now() > endMs) throw new Error(`not so in time: ${what}\n${options.state?.() ?? ''}`)
+    if (performance.now() > endMs)
+      throw new Error(`not so in time: ${what}\n${options.state?.() ?? ''}`)
     await sleep(20)
   }
 }

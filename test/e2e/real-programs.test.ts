@@ -67,7 +67,9 @@ function fetchSource(work: string): string {
   const [name] = existsSync(cached) ? readdirSync(cached).filter((n) => n.endsWith('.dsc')) : []
   assert.ok(name !== undefined, `no source package in ${cached}: scripts/test-setup.sh fetches it`)
   const source = join(work, 'source')
-  const unpacked = spawnSync('dpkg-source', ['-x', join(cached, name), source], { encoding: 'utf8' })
+  const unpacked = spawnSync('dpkg-source', ['-x', join(cached, name), source], {
+    encoding: 'utf8',
+  })
   assert.equal(unpacked.status, 0, unpacked.stderr)
   return source
 }

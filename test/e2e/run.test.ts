@@ -33,7 +33,16 @@ test('run takes environment and directory along, and --env, --cwd change them', 
     env: { FROM_HERE: 'a b' },
   })
   assert.equal(shown, `${agent.dir}\na b/\n`)
-  const changed = agent.ok(['run', '--cwd', '/usr', '-e', 'ADDED=x', 'sh', '-c', 'pwd; echo $ADDED'])
+  const changed = agent.ok([
+    'run',
+    '--cwd',
+    '/usr',
+    '-e',
+    'ADDED=x',
+    'sh',
+    '-c',
+    'pwd; echo $ADDED',
+  ])
   assert.equal(changed, '/usr\nx\n')
 })
 
@@ -64,11 +73,19 @@ test('holon run yes | head -1 ends at once', () => {
 })
 
 test('a program that closes its stdin does not make run hang', () => {
-  assert.equal(agent.ok(['run', 'sh', '-c', 'exec <&-; echo done'], { input: Buffer.alloc(1 << 20) }), 'done\n')
+  assert.equal(
+    agent.ok(['run', 'sh', '-c', 'exec <&-; echo done'], { input: Buffer.alloc(1 << 20) }),
+    'done\n',
+  )
 })
 
 test('signals reach the program', async () => {
-  const run = agent.start(['run', 'sh', '-c', 'trap "echo got; exit 3" INT; echo ready; while :; do sleep 0.05; done'])
+  const run = agent.start([
+    'run',
+    'sh',
+    '-c',
+    'trap "echo got; exit 3" INT; echo ready; while :; do sleep 0.05; done',
+  ])
   let out = ''
   run.stdout?.on('data', (chunk) => {
     out += chunk
@@ -99,8 +116,19 @@ test('--timeout ends it with status 124', () => {
 test('-d detaches; runs, logs and wait know it', async () => {
   const id = agent.ok(['run', '-d', 'sh', '-c', 'echo one; echo two >&2; exit 5']).trim()
   assert.equal(agent.holon(['wait', id]).status, 5)
-  assert.equal(agent.ok(['logs', '-o', 'cat', `run/${id}`]).split('\n').sort().join(' ').trim(), 'one two')
-  const [run] = agent.json<{ id: string; state: string; exit: { code: number } }[]>(['runs', '--json'])
+  assert.equal(
+    agent
+      .ok(['logs', '-o', 'cat', `run/${id}`])
+      .split('\n')
+      .sort()
+      .join(' ')
+      .trim(),
+    'one two',
+  )
+  const [run] = agent.json<{ id: string; state: string; exit: { code: number } }[]>([
+    'runs',
+    '--json',
+  ])
   assert.equal(run?.id, id)
   assert.deepEqual([run?.state, run?.exit.code], ['ended', 5])
   agent.ok(['runs', '--rm', id])

@@ -7,11 +7,19 @@ import { TestAgent, unitOf, until } from './harness.ts'
 
 test('a damaged state: up says so and changes nothing, restore brings the units back', async () => {
   await using agent = await TestAgent.up()
-  agent.ok(['enable', '--now', agent.unit('kept.service', '[Service]\nExecStart=/bin/sleep 1000\n')])
+  agent.ok([
+    'enable',
+    '--now',
+    agent.unit('kept.service', '[Service]\nExecStart=/bin/sleep 1000\n'),
+  ])
   const pid = unitOf(agent, 'kept').instances[0]?.pid
   const backups = join(agent.dir, 'state/backup')
-  await until('a backup has the unit', () =>
-    readdirSync(backups).some((name) => readFileSync(join(backups, name), 'utf8').includes('kept.service')),
+  await until(
+    'a backup has the unit',
+    () =>
+      readdirSync(backups).some((name) =>
+        readFileSync(join(backups, name), 'utf8').includes('kept.service'),
+      ),
     { timeoutMs: 90_000 },
   )
   agent.ok(['down'])

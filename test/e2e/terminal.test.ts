@@ -1,5 +1,3 @@
-/** The terminal side of `holon run`, in a real terminal (tmux). */
-import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { after, before, test } from 'node:test'
 import { launcher, TestAgent, until } from './harness.ts'
@@ -23,7 +21,19 @@ class Terminal implements Disposable {
     const env = { ...agent.env, HOLON: launcher, PS1: '$ ', TERM: 'xterm' }
     spawnSync(
       'tmux',
-      ['-S', this.#socket, '-f', '/dev/null', 'new-session', '-d', '-x', String(columns), '-y', String(rows), 'bash --norc --noprofile'],
+      [
+        '-S',
+        this.#socket,
+        '-f',
+        '/dev/null',
+        'new-session',
+        '-d',
+        '-x',
+        String(columns),
+        '-y',
+        String(rows),
+        'bash --norc --noprofile',
+      ],
       { env },
     )
   }
@@ -33,11 +43,20 @@ class Terminal implements Disposable {
   }
 
   screen(): string {
-    return spawnSync('tmux', ['-S', this.#socket, 'capture-pane', '-p'], { encoding: 'utf8' }).stdout
+    return spawnSync('tmux', ['-S', this.#socket, 'capture-pane', '-p'], { encoding: 'utf8' })
+      .stdout
   }
 
   resize(columns: number, rows: number): void {
-    spawnSync('tmux', ['-S', this.#socket, 'resize-window', '-x', String(columns), '-y', String(rows)])
+    spawnSync('tmux', [
+      '-S',
+      this.#socket,
+      'resize-window',
+      '-x',
+      String(columns),
+      '-y',
+      String(rows),
+    ])
   }
 
   async shows(pattern: RegExp): Promise<void> {
@@ -62,7 +81,10 @@ test('a program gets a terminal of our size, which follows ours', { skip }, asyn
 
 test('Ctrl-C reaches the program, and our terminal is as it was', { skip }, async () => {
   using terminal = new Terminal()
-  terminal.type('stty -g > before; "$HOLON" run sleep 1000; echo status $?; stty -g | cmp - before && echo same', 'Enter')
+  terminal.type(
+    'stty -g > before; "$HOLON" run sleep 1000; echo status $?; stty -g | cmp - before && echo same',
+    'Enter',
+  )
   await until('sleep runs', () => /sleep 1000/.test(agent.ok(['ps', '-ef'])))
   terminal.type('C-c')
   await terminal.shows(/status 130/)
@@ -88,7 +110,10 @@ test('Ctrl-Z gives the shell back, fg goes on', { skip }, async () => {
 
 test('the terminal is restored when the client is killed by SIGTERM', { skip }, async () => {
   using terminal = new Terminal()
-  terminal.type('stty -g > before; "$HOLON" run sleep 1001; stty -g | cmp - before && echo same', 'Enter')
+  terminal.type(
+    'stty -g > before; "$HOLON" run sleep 1001; stty -g | cmp - before && echo same',
+    'Enter',
+  )
   await until('sleep runs', () => /sleep 1001/.test(agent.ok(['ps', '-ef'])))
   const pids = agent.ok(['pgrep', '-f', 'sleep 1001$']).trim().split('\n')
   agent.ok(['kill', '-TERM', ...pids])
@@ -106,7 +131,9 @@ test('top shows processes and leaves the screen as it was', { skip }, async () =
 test('attach and detach', { skip }, async () => {
   using terminal = new Terminal()
   terminal.type('ID=$("$HOLON" run -d -t cat); "$HOLON" attach $ID', 'Enter')
-  await until('cat runs', () => agent.json<{ argv: string[] }[]>(['runs', '--json']).some((r) => r.argv[0] === 'cat'))
+  await until('cat runs', () =>
+    agent.json<{ argv: string[] }[]>(['runs', '--json']).some((r) => r.argv[0] === 'cat'),
+  )
   terminal.type('hello', 'Enter')
   await terminal.shows(/hello\n+hello/)
   terminal.type('C-]')

@@ -45,7 +45,9 @@ for (const keeper of ['c', 'sh'] as const) {
         },
         { state: state('b') },
       )
-      await until('why tells of it', () => /SIGKILL/.test(agent.ok(['why', 'b'])), { state: state('b') })
+      await until('why tells of it', () => /SIGKILL/.test(agent.ok(['why', 'b'])), {
+        state: state('b'),
+      })
       await until('both wrote', () => agent.ok(['logs', '-o', 'cat', 'b']) === 'up\nup\n')
       agent.ok(['stop', 'b'])
     })
@@ -82,12 +84,18 @@ for (const keeper of ['c', 'sh'] as const) {
       )
       agent.ok(['start', path])
       assert.match(agent.ok(['status', 'e']), /active \(exited\)/)
-      await until('all is logged', () => agent.ok(['logs', '-o', 'cat', 'e']).split('\n').length === 3)
+      await until(
+        'all is logged',
+        () => agent.ok(['logs', '-o', 'cat', 'e']).split('\n').length === 3,
+      )
       assert.equal(agent.ok(['logs', '-o', 'cat', 'e']), 'one two one two\ne.service yz\n')
     })
 
     await t.test('what is not honoured is refused with file and line, nothing is changed', () => {
-      const path = agent.unit('f.service', '[Service]\nExecStart=/bin/true\nProtectSystem=strict\nExecStrat=x\n')
+      const path = agent.unit(
+        'f.service',
+        '[Service]\nExecStart=/bin/true\nProtectSystem=strict\nExecStrat=x\n',
+      )
       const refused = agent.holon(['enable', path])
       assert.equal(refused.status, 2)
       assert.match(refused.stderr, /f\.service:3: ProtectSystem/)
@@ -95,52 +103,63 @@ for (const keeper of ['c', 'sh'] as const) {
       assert.equal(agent.holon(['cat', 'f']).status, 5)
     })
 
-    await t.test('three instances; restart goes one by one; scaling down stops the surplus', async () => {
-      const text = (n: number) =>
-        `[Service]\nExecStart=/bin/sh -c "echo $HOLON_INSTANCE; exec sleep 1000"\n[X-Holon]\nInstances=${n}\n`
-      const path = agent.unit('g.service', text(3))
-      agent.ok(['enable', '--now', path])
-      const before = unitOf(agent, 'g').instances.map((i) => i.pid)
-      assert.equal(before.length, 3)
-      agent.ok(['restart', 'g'])
-      const after = unitOf(agent, 'g').instances
-      assert.ok(after.every((i) => i.sub === 'running' && !before.includes(i.pid)))
-      writeFileSync(path, text(1))
-      agent.ok(['start', path])
-      await until('one is left', () => unitOf(agent, 'g').instances.length === 1, { state: state('g') })
-    })
+    await t.test(
+      'three instances; restart goes one by one; scaling down stops the surplus',
+      async () => {
+        const text = (n: number) =>
+          `[Service]\nExecStart=/bin/sh -c "echo $HOLON_INSTANCE; exec sleep 1000"\n[X-Holon]\nInstances=${n}\n`
+        const path = agent.unit('g.service', text(3))
+        agent.ok(['enable', '--now', path])
+        const before = unitOf(agent, 'g').instances.map((i) => i.pid)
+        assert.equal(before.length, 3)
+        agent.ok(['restart', 'g'])
+        const after = unitOf(agent, 'g').instances
+        assert.ok(after.every((i) => i.sub === 'running' && !before.includes(i.pid)))
+        writeFileSync(path, text(1))
+        agent.ok(['start', path])
+        await until('one is left', () => unitOf(agent, 'g').instances.length === 1, {
+          state: state('g'),
+        })
+      },
+    )
 
-    await t.test('kill -9 of the agent: everything goes on, is taken over, no line is lost', async () => {
-      const path = agent.unit(
-        'h.service',
-        '[Service]\nExecStart=/bin/sh -c "i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); sleep 0.005; done; exec sleep 1000"\nRestart=always\n'.replaceAll(
-          '$',
-          '$$',
-        ),
-      )
-      agent.ok(['enable', '--now', path])
-      const crashing = agent.unit(
-        'i.service',
-        '[Service]\nExecStart=/bin/sh -c "sleep 0.3; exit 3"\nRestart=always\nRestartSec=0\n[Unit]\nStartLimitIntervalSec=0\n',
-      )
-      agent.ok(['start', crashing])
-      const pid = unitOf(agent, 'h').instances[0]?.pid ?? 0
-      await agent.killAgent()
-      const before = performance.now()
-      await until('time has passed', () => performance.now() - before > 1500)
-      assert.ok(isAlive(pid))
-      agent.ok(['up'])
-      assert.equal(unitOf(agent, 'h').instances[0]?.pid, pid)
-      const lines = () => agent.ok(['logs', '-o', 'cat', 'h']).trim().split('\n')
-      await until('all lines are there', () => lines().length >= 400)
-      assert.deepEqual(lines(), Array.from({ length: 400 }, (_, i) => String(i)))
-      const restarts = unitOf(agent, 'i').instances[0]?.restarts ?? 0
-      assert.ok(restarts >= 3, `the keeper restarted it by itself: ${restarts} times`)
-      await until('why tells of what happened meanwhile', () =>
-        /status 3/.test(agent.ok(['why', 'i'])),
-      )
-      agent.ok(['stop', 'i'])
-    })
+    await t.test(
+      'kill -9 of the agent: everything goes on, is taken over, no line is lost',
+      async () => {
+        const path = agent.unit(
+          'h.service',
+          '[Service]\nExecStart=/bin/sh -c "i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); sleep 0.005; done; exec sleep 1000"\nRestart=always\n'.replaceAll(
+            '$',
+            '$$',
+          ),
+        )
+        agent.ok(['enable', '--now', path])
+        const crashing = agent.unit(
+          'i.service',
+          '[Service]\nExecStart=/bin/sh -c "sleep 0.3; exit 3"\nRestart=always\nRestartSec=0\n[Unit]\nStartLimitIntervalSec=0\n',
+        )
+        agent.ok(['start', crashing])
+        const pid = unitOf(agent, 'h').instances[0]?.pid ?? 0
+        await agent.killAgent()
+        const before = performance.now()
+        await until('time has passed', () => performance.now() - before > 1500)
+        assert.ok(isAlive(pid))
+        agent.ok(['up'])
+        assert.equal(unitOf(agent, 'h').instances[0]?.pid, pid)
+        const lines = () => agent.ok(['logs', '-o', 'cat', 'h']).trim().split('\n')
+        await until('all lines are there', () => lines().length >= 400)
+        assert.deepEqual(
+          lines(),
+          Array.from({ length: 400 }, (_, i) => String(i)),
+        )
+        const restarts = unitOf(agent, 'i').instances[0]?.restarts ?? 0
+        assert.ok(restarts >= 3, `the keeper restarted it by itself: ${restarts} times`)
+        await until('why tells of what happened meanwhile', () =>
+          /status 3/.test(agent.ok(['why', 'i'])),
+        )
+        agent.ok(['stop', 'i'])
+      },
+    )
 
     await t.test('kill -9 of a keeper: its processes end, the instance is replaced', async () => {
       const path = agent.unit(
@@ -150,7 +169,9 @@ for (const keeper of ['c', 'sh'] as const) {
       agent.ok(['start', path])
       const [instance] = unitOf(agent, 'j').instances
       const pids = instance?.pids ?? []
-      const ppid = Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${instance?.pid}/status`, 'utf8'))?.[1])
+      const ppid = Number(
+        /^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${instance?.pid}/status`, 'utf8'))?.[1],
+      )
       process.kill(ppid, 'SIGKILL')
       await until(
         'a new one runs and nothing of the old is left',
@@ -163,22 +184,25 @@ for (const keeper of ['c', 'sh'] as const) {
       agent.ok(['stop', 'j'])
     })
 
-    await t.test('down leaves jobs running; down --all stops them; up starts the enabled ones', async () => {
-      const path = agent.unit('k.service', '[Service]\nExecStart=/bin/sleep 1000\n')
-      agent.ok(['enable', '--now', path])
-      const pid = unitOf(agent, 'k').instances[0]?.pid ?? 0
-      agent.ok(['down'])
-      assert.ok(isAlive(pid))
-      assert.equal(agent.holon(['status']).status, 69)
-      agent.ok(['up'])
-      assert.match(agent.ok(['up']), /already up/)
-      assert.equal(unitOf(agent, 'k').instances[0]?.pid, pid)
-      agent.ok(['down', '--all'])
-      assert.ok(!isAlive(pid))
-      agent.ok(['up'])
-      await until('the enabled unit runs', () => active('k') === 'active', { state: state('k') })
-      agent.ok(['disable', '--now', 'k'])
-    })
+    await t.test(
+      'down leaves jobs running; down --all stops them; up starts the enabled ones',
+      async () => {
+        const path = agent.unit('k.service', '[Service]\nExecStart=/bin/sleep 1000\n')
+        agent.ok(['enable', '--now', path])
+        const pid = unitOf(agent, 'k').instances[0]?.pid ?? 0
+        agent.ok(['down'])
+        assert.ok(isAlive(pid))
+        assert.equal(agent.holon(['status']).status, 69)
+        agent.ok(['up'])
+        assert.match(agent.ok(['up']), /already up/)
+        assert.equal(unitOf(agent, 'k').instances[0]?.pid, pid)
+        agent.ok(['down', '--all'])
+        assert.ok(!isAlive(pid))
+        agent.ok(['up'])
+        await until('the enabled unit runs', () => active('k') === 'active', { state: state('k') })
+        agent.ok(['disable', '--now', 'k'])
+      },
+    )
 
     await t.test('list-units and show', () => {
       const units = agent.json<UnitJson[]>(['list-units', '--json'])
@@ -188,31 +212,39 @@ for (const keeper of ['c', 'sh'] as const) {
     })
 
     await t.test('User= runs as that user', { skip: isRoot ? false : 'needs root' }, async () => {
-      const path = agent.unit('l.service', '[Service]\nType=oneshot\nUser=nobody\nExecStart=/usr/bin/id -un\n')
+      const path = agent.unit(
+        'l.service',
+        '[Service]\nType=oneshot\nUser=nobody\nExecStart=/usr/bin/id -un\n',
+      )
       agent.ok(['start', path])
       await until('it said who it is', () => agent.ok(['logs', '-o', 'cat', 'l']) === 'nobody\n', {
         state: state('l'),
       })
     })
 
-    await t.test('the example web app runs as three instances and is restarted one by one', async () => {
-      const port = 20000 + Math.floor(Math.random() * 20000)
-      const text = readFileSync(join(root, 'examples/web/web.service'), 'utf8')
-        .replace('/srv/web', join(root, 'examples/web'))
-        .replace('BASE_PORT=8080', `BASE_PORT=${port}`)
-        .replace('/usr/bin/env node', process.execPath)
-      agent.ok(['enable', '--now', agent.unit('web.service', text)])
-      const answers = async () =>
-        Promise.all([0, 1, 2].map(async (i) => {
-          const response = await fetch(`http://127.0.0.1:${port + i}/x`).catch(() => undefined)
-          return ((await response?.json()) as { instance: number } | undefined)?.instance
-        }))
-      const allAnswer = async () => (await answers()).join() === '1,2,3'
-      await until('all three answer', allAnswer, { state: state('web') })
-      agent.ok(['restart', 'web'])
-      await until('all three answer again', allAnswer, { state: state('web') })
-      assert.match(agent.ok(['logs', '--instance', '2', 'web']), /instance 2 listens/)
-      agent.ok(['disable', '--now', 'web'])
-    })
+    await t.test(
+      'the example web app runs as three instances and is restarted one by one',
+      async () => {
+        const port = 20000 + Math.floor(Math.random() * 20000)
+        const text = readFileSync(join(root, 'examples/web/web.service'), 'utf8')
+          .replace('/srv/web', join(root, 'examples/web'))
+          .replace('BASE_PORT=8080', `BASE_PORT=${port}`)
+          .replace('/usr/bin/env node', process.execPath)
+        agent.ok(['enable', '--now', agent.unit('web.service', text)])
+        const answers = async () =>
+          Promise.all(
+            [0, 1, 2].map(async (i) => {
+              const response = await fetch(`http://127.0.0.1:${port + i}/x`).catch(() => undefined)
+              return ((await response?.json()) as { instance: number } | undefined)?.instance
+            }),
+          )
+        const allAnswer = async () => (await answers()).join() === '1,2,3'
+        await until('all three answer', allAnswer, { state: state('web') })
+        agent.ok(['restart', 'web'])
+        await until('all three answer again', allAnswer, { state: state('web') })
+        assert.match(agent.ok(['logs', '--instance', '2', 'web']), /instance 2 listens/)
+        agent.ok(['disable', '--now', 'web'])
+      },
+    )
   })
 }

@@ -1,106 +1,174 @@
 /**
- * Starting jobs and taking over those that run, whichever keeper this host has. Nothing outside of
- * this folder knows which it is, but for saying so.
+ * Starts jobs. Which keeper keeps them, the compiled one or the shell's, is known here only.
  */
-import { HolonError } from '../../base/errors.ts'
-import { exists, joinPath } from '../../io/files.ts'
-import { ensureKeeper } from '../../io/keeper-build.ts'
+import type { Clock } from '../../base/clock.ts'
+import { sleep, withSignal } from '../../base/clock.ts'
+import { asHolonError, HolonError } from '../../base/errors.ts'
+import { ensureDir, exists, joinPath, removeTree, writeText } from '../../io/files.ts'
+import { buildKeeper } from '../../io/keeper-build.ts'
+import { type ShKeeper, spawnShKeeper } from '../../io/keeper-files.ts'
 import { Nursery } from '../../io/nursery.ts'
+import { Users } from '../../io/users.ts'
 import type { CallOptions } from '../../kernel/types.ts'
 import { encodeFrame } from '../../rpc/keeper-frames.ts'
 import type { JobSpec } from '../../unit/job-spec.ts'
-import type { JobEnd, JobLink, JobObserver } from './link.ts'
-import { hasEnded, type JobState } from './records.ts'
-import { openSocketLink, readRemains } from './socket-link.ts'
-import { encodeSpec } from './spec-encoding.ts'
+import { type JobLink, type JobObserver, openJob } from './link.ts'
+import { startLocalStreamJob } from './local-stream-job.ts'
+import { encodeShellSpec, encodeSpec } from './spec-encoding.ts'
+
+export interface StreamJob {
+  /** Speaks the frames of docs/keeper.md; the program starts when a client attaches. */
+  readonly socketPath: string
+  /** -1 when the agent itself keeps the job. */
+  readonly keeperPid: number
+}
 
 export interface JobLauncher extends AsyncDisposable {
   readonly kind: 'c' | 'sh'
-  /** What an operator should know of it; empty for nothing. */
+  /** For operators: which keeper, or why there is no compiled one. */
   readonly note: string
-  /** Starts a job with `output: 'log'` in a directory that has none. */
+  /**
+   * Starts a job with `output: 'log'`. Rejects with the keeper's reason when nothing was started,
+   * with outcome unknown when that is not known. Not idempotent.
+   */
   start(spec: JobSpec, observer: JobObserver, options: CallOptions): Promise<JobLink>
-  /** Has a job with `output: 'stream'` wait for its client, who starts it by attaching. */
-  startStream(spec: JobSpec, options: CallOptions): Promise<{ readonly keeperPid: number }>
-  /** Takes over the job in `dir`, or what is left of it. */
+  /** The same for `output: 'stream'`. */
+  startStream(spec: JobSpec, options: CallOptions): Promise<StreamJob>
+  /** Takes over the job in `dir`, whichever keeper it has; one that ended is no error. */
   open(dir: string, observer: JobObserver, options: CallOptions): Promise<JobLink>
+  /** Lets go; kept jobs go on. */
+  [Symbol.asyncDispose](): Promise<void>
 }
 
-/** Takes over a job, whichever keeper started it. */
-export async function openJob(
-  dir: string,
-  observer: JobObserver,
-  options: CallOptions,
-): Promise<JobLink> {
-  if (exists(joinPath(dir, 'sock'))) {
-    try {
-      return await openSocketLink(dir, observer, options)
-    } catch (error) {
-      // Its keeper is dead, or ended this very moment: what it wrote down tells.
-      if (!(error instanceof HolonError) || !isRefusal(error)) throw error
-    }
-  }
-  return remains(readRemains(dir, observer))
+export interface LauncherDeps {
+  readonly clock: Clock
+  readonly report: (message: string) => void
 }
 
-function isRefusal(error: HolonError): boolean {
-  const errno = error.details['errno']
-  return errno === 'ECONNREFUSED' || errno === 'ENOENT'
+export interface LauncherOptions {
+  /** Holds build.sh, the C sources and keeper.sh. */
+  readonly sourceDir: string
+  /** Where the built keeper is kept. */
+  readonly binDir: string
+  readonly forceSh?: boolean
+  /** What runs keeper.sh. Default /bin/sh. */
+  readonly shell?: readonly string[]
 }
 
-function remains(state: JobState | undefined): JobLink {
-  const end: JobEnd = state !== undefined && hasEnded(state) ? 'ended' : 'lost'
-  return {
-    state,
-    ended: Promise.resolve(end),
-    stop: async () => {},
-    kill: async () => {
-      throw new HolonError('not_found', 'the job has ended')
-    },
-    [Symbol.dispose]: () => {},
-  }
+/** Builds the keeper if need be. Falls back to the shell's, and says why in `note`. */
+export async function openLauncher(
+  deps: LauncherDeps,
+  options: LauncherOptions,
+): Promise<JobLauncher> {
+  const build = options.forceSh
+    ? { kind: 'sh' as const, reason: 'HOLON_KEEPER=sh asks for it' }
+    : await buildKeeper(options)
+  if (build.kind === 'c') return new CompiledLauncher(deps, build.path)
+  const note = `jobs are kept by a shell script, without terminals: ${build.reason}`
+  return new ShellLauncher(deps, { ...options, note })
 }
 
 class CompiledLauncher implements JobLauncher {
   readonly kind = 'c'
-  readonly note = ''
+  readonly note: string
+  readonly #deps: LauncherDeps
   readonly #nursery: Nursery
 
-  constructor(nursery: Nursery) {
-    this.#nursery = nursery
+  constructor(deps: LauncherDeps, path: string) {
+    this.#deps = deps
+    this.note = `jobs are kept by ${path}`
+    this.#nursery = new Nursery({ path, report: deps.report })
   }
 
   async start(spec: JobSpec, observer: JobObserver, options: CallOptions): Promise<JobLink> {
-    await this.#nursery.start(spec.id, encodeFrame('N', encodeSpec(spec)), options.signal)
-    return openJob(spec.dir, { ...observer, afterSeq: 0 }, options)
+    await this.#nursery.start(spec.id, encodeFrame('N', encodeSpec(spec)), options)
+    return await openJob(this.#deps, spec.dir, observer, options)
   }
 
-  async startStream(spec: JobSpec, { signal }: CallOptions) {
+  async startStream(spec: JobSpec, options: CallOptions): Promise<StreamJob> {
     const frame = encodeFrame('N', encodeSpec(spec))
-    return { keeperPid: await this.#nursery.start(spec.id, frame, signal) }
+    const keeperPid = await this.#nursery.start(spec.id, frame, options)
+    return { socketPath: joinPath(spec.dir, 'sock'), keeperPid }
   }
 
   open(dir: string, observer: JobObserver, options: CallOptions): Promise<JobLink> {
-    return openJob(dir, observer, options)
+    return openJob(this.#deps, dir, observer, options)
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#nursery[Symbol.asyncDispose]()
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#nursery[Symbol.asyncDispose]()
   }
 }
 
-export interface LauncherOptions {
-  /** The keeper's sources. */
-  readonly sourceDir: string
-  /** Where the compiled one is kept. */
-  readonly binDir: string
-  readonly forceSh: boolean
-}
+const startPollMs = 5
 
-export async function openLauncher(options: LauncherOptions): Promise<JobLauncher> {
-  const binary = options.forceSh
-    ? { kind: 'sh' as const, reason: 'asked for' }
-    : ensureKeeper(options.sourceDir, options.binDir)
-  if (binary.kind === 'c') return new CompiledLauncher(new Nursery(binary.path))
-  throw new HolonError('unsupported', `no compiled keeper: ${binary.reason}`)
+class ShellLauncher implements JobLauncher {
+  readonly kind = 'sh'
+  readonly note: string
+  readonly #deps: LauncherDeps
+  readonly #options: LauncherOptions
+  readonly #users = new Users()
+  readonly #streamJobs = new Set<AsyncDisposable>()
+
+  constructor(deps: LauncherDeps, options: LauncherOptions & { readonly note: string }) {
+    this.#deps = deps
+    this.#options = options
+    this.note = options.note
+  }
+
+  async start(spec: JobSpec, observer: JobObserver, options: CallOptions): Promise<JobLink> {
+    const text = encodeShellSpec(spec)
+    this.#makeDir(spec)
+    writeText(joinPath(spec.dir, 'spec.sh'), text, 0o600)
+    const script = joinPath(this.#options.sourceDir, 'keeper.sh')
+    const keeper = spawnShKeeper(this.#options.shell ?? ['/bin/sh'], script, spec.dir)
+    await this.#untilKept(spec, keeper, options)
+    return await openJob(this.#deps, spec.dir, observer, options)
+  }
+
+  async startStream(spec: JobSpec, { signal }: CallOptions): Promise<StreamJob> {
+    this.#makeDir(spec)
+    const deps = { clock: this.#deps.clock, users: this.#users }
+    const starting = startLocalStreamJob(deps, spec, {
+      onEnd: (job) => this.#streamJobs.delete(job),
+    })
+    const job = await withSignal(starting, signal)
+    this.#streamJobs.add(job)
+    return { socketPath: job.socketPath, keeperPid: -1 }
+  }
+
+  open(dir: string, observer: JobObserver, options: CallOptions): Promise<JobLink> {
+    return openJob(this.#deps, dir, observer, options)
+  }
+
+  /** Jobs that the agent itself keeps end with it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#streamJobs].map((job) => job[Symbol.asyncDispose]()))
+  }
+
+  #makeDir(spec: JobSpec): void {
+    if (exists(joinPath(spec.dir, 'state')) || exists(joinPath(spec.dir, 'sock'))) {
+      throw new HolonError('already_exists', `start ${spec.id}: a job is in ${spec.dir} already`)
+    }
+    ensureDir(spec.dir, 0o711)
+  }
+
+  async #untilKept(spec: JobSpec, keeper: ShKeeper, { signal }: CallOptions): Promise<void> {
+    let ended: string | undefined
+    void keeper.ended.then((how) => {
+      ended = how
+    })
+    const state = joinPath(spec.dir, 'state')
+    while (!exists(state)) {
+      if (ended !== undefined) {
+        removeTree(spec.dir)
+        throw new HolonError('internal', `start ${spec.id}: keeper.sh ended: ${ended}`)
+      }
+      try {
+        await sleep(this.#deps.clock, startPollMs, signal)
+      } catch (error) {
+        throw asHolonError(error, `start ${spec.id}`)
+      }
+    }
+  }
 }

@@ -1,29 +1,35 @@
 /**
- * The link to one job: its state as it changes, its events, and the verbs. The compiled keeper and
- * the shell fallback are reached in different ways, and are alike from here on.
+ * The agent's line to one keeper: what it says comes as typed states and events, commands go back,
+ * and its end or loss is noticed. One interface over the two keepers, chosen by what the job's
+ * directory holds.
+ *
+ * Promises of a link: events come in the order of their numbers, each once; a state is given to the
+ * observer before `ended` resolves; `ended` resolves once, unless the link is disposed first.
  */
+import type { Clock } from '../../base/clock.ts'
+import { exists, joinPath } from '../../io/files.ts'
 import type { CallOptions } from '../../kernel/types.ts'
-import type { JobEvent, JobState } from './records.ts'
+import { type JobLink, type JobObserver, JobRecord } from './job-record.ts'
+import { ShLink } from './sh-link.ts'
+import { openSocketLink } from './socket-link.ts'
 
-export interface JobObserver {
-  /** Events up to this number are known already and do not come again. */
-  readonly afterSeq: number
-  readonly onState: (state: JobState) => void
-  /** In order, each once. */
-  readonly onEvent: (event: JobEvent) => void
+export type { JobEnd, JobLink, JobObserver } from './job-record.ts'
+
+export interface LinkDeps {
+  readonly clock: Clock
 }
 
-/** `ended`: the job came to its end and its last state is known. `lost`: its keeper died before. */
-export type JobEnd = 'ended' | 'lost'
-
-export interface JobLink extends Disposable {
-  readonly state: JobState | undefined
-  /** Resolves once, after the last state and event were told; never after disposal. */
-  readonly ended: Promise<JobEnd>
-  /** Asks for an orderly stop; its end shows as state. Idempotent. */
-  stop(reason: string, options: CallOptions): Promise<void>
-  /** A signal to the main process or to all. `not_found` when the job has ended. */
-  kill(signal: number, to: 'main' | 'all', options: CallOptions): Promise<void>
-  /** Lets go of the job without touching it. */
-  [Symbol.dispose](): void
+/**
+ * Opens the job in `dir`, running or not. `unavailable` when its keeper does not answer in time; a
+ * keeper that is gone is no error: `ended` tells at once.
+ */
+export async function openJob(
+  deps: LinkDeps,
+  dir: string,
+  observer: JobObserver,
+  options: CallOptions,
+): Promise<JobLink> {
+  const record = new JobRecord(dir, observer)
+  if (exists(joinPath(dir, 'ctl'))) return new ShLink(deps, record)
+  return await openSocketLink(deps, record, options)
 }

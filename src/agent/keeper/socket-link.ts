@@ -1,27 +1,40 @@
 /**
- * The link to a compiled keeper: one connection to its socket, subscribed to its events. When the
- * connection ends, the state file tells whether the job ended or its keeper died.
+ * A link to the compiled keeper, over its socket. The keeper sends the state and every event since
+ * the last one known; commands are answered in the order they were sent.
+ *
+ * A connection that closes is tried again as long as somebody listens: a keeper drops a subscriber
+ * that is too slow. When nobody does, the job's files tell whether that was its end.
  */
 import type { Duplex } from 'node:stream'
-import { withSignal } from '../../base/clock.ts'
-import { HolonError } from '../../base/errors.ts'
-import { joinPath, readTextIfThere } from '../../io/files.ts'
+import { abortError, type Clock, deadline, sleep, withSignal } from '../../base/clock.ts'
+import { asHolonError, HolonError } from '../../base/errors.ts'
+import { joinPath } from '../../io/files.ts'
 import { connectUnix } from '../../io/sockets.ts'
 import type { CallOptions } from '../../kernel/types.ts'
 import { encodeFrame, FrameDecoder } from '../../rpc/keeper-frames.ts'
-import type { JobEnd, JobLink, JobObserver } from './link.ts'
-import { hasEnded, type JobEvent, type JobState, parseEvent, parseState } from './records.ts'
+import {
+  commandReason,
+  type JobEnd,
+  type JobLink,
+  type JobRecord,
+  jobIsOver,
+  requireSignal,
+} from './job-record.ts'
+import { isFinal, type JobState } from './records.ts'
 
-/** Connects and subscribes. Resolves when the first state is known. */
+const connectTimeoutMs = 5_000
+/** Connections in a row on which the keeper said nothing. */
+const emptyConnectionsMax = 5
+
+/** Resolves once the keeper has told its state, or is known to be gone. */
 export async function openSocketLink(
-  dir: string,
-  observer: JobObserver,
+  deps: { readonly clock: Clock },
+  record: JobRecord,
   { signal }: CallOptions,
 ): Promise<JobLink> {
-  const socket = await connectUnix(joinPath(dir, 'sock'), { signal })
-  const link = new SocketLink(dir, socket, observer)
+  const link = new SocketLink(deps, record)
   try {
-    await withSignal(link.subscribed, signal)
+    await link.connect(signal)
     return link
   } catch (error) {
     link[Symbol.dispose]()
@@ -29,112 +42,173 @@ export async function openSocketLink(
   }
 }
 
-/** What a job without a keeper left: its state and the events not told yet. */
-export function readRemains(dir: string, observer: JobObserver): JobState | undefined {
-  let seq = observer.afterSeq
-  for (const line of (readTextIfThere(joinPath(dir, 'events')) ?? '').split('\n')) {
-    const event = parseEvent(line)
-    if (event === undefined || event.seq <= seq) continue
-    seq = event.seq
-    observer.onEvent(event)
-  }
-  const state = parseState(readTextIfThere(joinPath(dir, 'state')) ?? '')
-  if (state !== undefined) observer.onState(state)
-  return state
+interface Command {
+  readonly resolve: (answer: string) => void
+  readonly reject: (error: HolonError) => void
 }
 
 class SocketLink implements JobLink {
-  readonly subscribed: Promise<void>
-  readonly ended: Promise<JobEnd>
-  readonly #dir: string
-  readonly #socket: Duplex
-  readonly #observer: JobObserver
-  readonly #answers: ((line: string) => void)[] = []
-  #state: JobState | undefined
-  #seq: number
-  #disposed = false
+  readonly #clock: Clock
+  readonly #record: JobRecord
+  readonly #life = new AbortController()
+  #socket: Duplex | undefined
+  #commands: Command[] = []
+  #told = Promise.withResolvers<void>()
+  #emptyConnections = 0
 
-  constructor(dir: string, socket: Duplex, observer: JobObserver) {
-    this.#dir = dir
-    this.#socket = socket
-    this.#observer = observer
-    this.#seq = observer.afterSeq
-    const subscribed = Promise.withResolvers<void>()
-    const ended = Promise.withResolvers<JobEnd>()
-    this.subscribed = subscribed.promise
-    this.ended = ended.promise
-    const decoder = new FrameDecoder({
-      output: () => {},
-      outputEnd: () => {},
-      frame: (type, payload) => {
-        this.#onFrame(type, payload.toString('utf8'))
-        if (this.#state !== undefined) subscribed.resolve()
-      },
-    })
-    socket.on('data', (chunk: Buffer) => decoder.push(chunk))
-    socket.on('error', () => {})
-    socket.once('close', () => {
-      if (this.#disposed) return
-      const end = this.#onClosed()
-      subscribed.resolve()
-      ended.resolve(end)
-    })
-    socket.write(encodeFrame('Q', String(observer.afterSeq)))
+  constructor({ clock }: { readonly clock: Clock }, record: JobRecord) {
+    this.#clock = clock
+    this.#record = record
+  }
+
+  get dir(): string {
+    return this.#record.dir
   }
 
   get state(): JobState | undefined {
-    return this.#state
+    return this.#record.state
+  }
+
+  get malformed(): number {
+    return this.#record.malformed
+  }
+
+  get ended(): Promise<JobEnd> {
+    return this.#record.ended
+  }
+
+  /** Connects and subscribes; a keeper that is gone finishes the record. */
+  async connect(signal: AbortSignal): Promise<void> {
+    let socket: Duplex
+    try {
+      socket = await connectUnix(joinPath(this.dir, 'sock'), { signal })
+    } catch (error) {
+      const errno = asHolonError(error).details['errno']
+      if (errno !== 'ENOENT' && errno !== 'ECONNREFUSED' && errno !== 'ENOTDIR') throw error
+      this.#gone()
+      return
+    }
+    if (this.#record.finished) {
+      socket.destroy()
+      return
+    }
+    this.#listen(socket)
+    await withSignal(this.#told.promise, signal)
   }
 
   async stop(reason: string, options: CallOptions): Promise<void> {
-    await this.#command(`stop ${reason.replaceAll('\n', ' ')}`, options)
-  }
-
-  async kill(signal: number, to: 'main' | 'all', options: CallOptions): Promise<void> {
-    await this.#command(`kill ${signal} ${to}`, options)
-  }
-
-  [Symbol.dispose](): void {
-    this.#disposed = true
-    this.#socket.destroy()
-  }
-
-  /** Resolves when the keeper has taken the command, or has ended with its job meanwhile. */
-  async #command(text: string, { signal }: CallOptions): Promise<void> {
-    if (this.#socket.destroyed) return
-    const answer = new Promise<string>((resolve) => this.#answers.push(resolve))
-    this.#socket.write(encodeFrame('X', text))
-    const line = await withSignal(Promise.race([answer, this.ended]), signal)
-    if (!line.startsWith('error ')) return
-    const [, errno = '', ...rest] = line.split(' ')
-    throw new HolonError(errno === 'ESRCH' ? 'not_found' : 'internal', `${text}: ${rest.join(' ')}`)
-  }
-
-  #onFrame(type: string, text: string): void {
-    if (type === 'R') this.#answers.shift()?.(text)
-    if (type !== 'V') return
-    for (const line of text.split('\n')) {
-      if (line.startsWith('state ')) this.#onState(line.slice('state '.length))
-      else this.#onEvent(parseEvent(line))
+    if (this.#record.finished) return
+    try {
+      await this.#command(`stop ${commandReason(reason)}`, options)
+    } catch (error) {
+      // What was asked for has happened.
+      const phase = this.state?.phase
+      if (phase === undefined || !isFinal(phase)) throw error
     }
   }
 
-  #onState(line: string): void {
-    const state = parseState(line)
-    if (state === undefined) return
-    this.#state = state
-    this.#observer.onState(state)
+  async kill(signal: number | undefined, to: 'main' | 'all', options: CallOptions): Promise<void> {
+    await this.#command(`kill ${requireSignal(signal)} ${to}`, options)
   }
 
-  #onEvent(event: JobEvent | undefined): void {
-    if (event === undefined || event.seq <= this.#seq) return
-    this.#seq = event.seq
-    this.#observer.onEvent(event)
+  async askState(options: CallOptions): Promise<JobState | undefined> {
+    if (!this.#record.finished) this.#record.takeState(await this.#command('state', options))
+    return this.state
   }
 
-  #onClosed(): JobEnd {
-    const state = readRemains(this.#dir, { ...this.#observer, afterSeq: this.#seq })
-    if (state !== undefined) this.#state = state
-    return state !== undefined && hasEnded(state) ? 'ended' : 'lost'
+  [Symbol.dispose](): void {
+    this.#record.release()
+    this.#life.abort(new HolonError('cancelled', 'the link to the keeper was closed'))
+    this.#socket?.destroy()
+    this.#fail('the link to the keeper was closed')
+  }
+
+  #listen(socket: Duplex): void {
+    this.#socket = socket
+    const decoder = new FrameDecoder({
+      // Never attached, so there is none.
+      output: () => {},
+      outputEnd: () => {},
+      frame: (type, payload) => this.#frame(type, payload.toString()),
+    })
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        decoder.push(chunk)
+      } catch {
+        socket.destroy()
+      }
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => void this.#closed(socket))
+    socket.write(encodeFrame('Q', String(this.#record.seq)))
+  }
+
+  #frame(type: string, text: string): void {
+    if (type === 'R') this.#commands.shift()?.resolve(text)
+    if (type !== 'V') return
+    this.#emptyConnections = 0
+    for (const line of text.split('\n')) {
+      if (line.startsWith('state ')) this.#record.takeState(line.slice('state '.length))
+      else if (line !== '') this.#record.takeEvent(line)
+    }
+    if (this.state !== undefined) this.#told.resolve()
+  }
+
+  async #closed(socket: Duplex): Promise<void> {
+    if (this.#socket !== socket) return
+    this.#socket = undefined
+    if (this.#record.finished) return
+    this.#record.readFiles()
+    this.#fail('the keeper closed the connection')
+    if (this.state !== undefined && isFinal(this.state.phase)) return this.#gone()
+    this.#emptyConnections++
+    try {
+      using limit = deadline(this.#clock, connectTimeoutMs, this.#life.signal)
+      if (this.#emptyConnections > emptyConnectionsMax) return this.#gone()
+      await sleep(this.#clock, 20 * (this.#emptyConnections - 1), limit.signal)
+      await this.connect(limit.signal)
+    } catch {
+      if (!this.#record.finished && this.#socket === undefined) this.#gone()
+    }
+  }
+
+  #gone(): void {
+    this.#record.finish()
+    this.#told.resolve()
+    this.#fail('the keeper has ended')
+  }
+
+  #fail(why: string): void {
+    const commands = this.#commands
+    this.#commands = []
+    for (const { reject } of commands) {
+      reject(new HolonError('unavailable', `${this.dir}: ${why}`, { outcome: 'unknown' }))
+    }
+  }
+
+  #command(text: string, { signal }: CallOptions): Promise<string> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(abortError(signal))
+      const socket = this.#socket
+      if (socket === undefined) return reject(jobIsOver(this.dir))
+      // A command that was given up keeps its place: its answer must not be taken for the next one's.
+      const onAbort = () => reject(abortError(signal))
+      signal.addEventListener('abort', onAbort, { once: true })
+      this.#commands.push({
+        resolve: (answer) => {
+          signal.removeEventListener('abort', onAbort)
+          const failed = /^error ([A-Z0-9]+) ?(.*)$/s.exec(answer)
+          if (failed === null) return resolve(answer.replace(/^state /, ''))
+          const [, errno = 'EIO', message = ''] = failed
+          const cause = Object.assign(new Error(message || errno), { code: errno })
+          reject(asHolonError(cause, `${text.split(' ')[0]} the job in ${this.dir}`))
+        },
+        reject: (error) => {
+          signal.removeEventListener('abort', onAbort)
+          reject(error)
+        },
+      })
+      socket.write(encodeFrame('X', text))
+    })
   }
 }

@@ -1,7 +1,7 @@
 /** The kernel's Run as one caller may use it. */
 import { HolonError } from '../../base/errors.ts'
 import { joinPath } from '../../io/files.ts'
-import { signalNumber } from '../../base/signals.ts'
+import { signalNumber } from '../../io/proc-signal.ts'
 import type { Run, StdioAddress } from '../../kernel/kernel.ts'
 import type { CallOptions, ExitStatus, LogPage, LogQuery, RunInfo } from '../../kernel/types.ts'
 import type { Logs } from '../logs.ts'

@@ -137,8 +137,7 @@ function report(thrown: unknown): number {
 
 function isCommanderError(error: unknown): error is Error & { code: string; exitCode: number } {
   return (
-    error instanceof Error &&
-    String((error as { code?: unknown }).code).startsWith('commander.')
+    error instanceof Error && String((error as { code?: unknown }).code).startsWith('commander.')
   )
 }
 

@@ -16,7 +16,7 @@ export function command(context: CliContext): Command {
         if (!options.quiet) {
           for (const { file, line, name, verdict } of judgeUnit(input).lines) {
             if (verdict.status === 'refused') continue
-            const why = 'message' in verdict ? `: ${verdict.message}` : ''
+            const why = 'message' in verdict && verdict.message ? `: ${verdict.message}` : ''
             context.stdout.write(`${file}:${line}: ${verdict.status}: ${name}=${why}\n`)
           }
         }

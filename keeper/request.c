@@ -1,0 +1,149 @@
+/* What is asked of the job from outside, and how its state is told. */
+#define _GNU_SOURCE
+#include "job.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void end_now(const char *by, const char *reason) {
+  event_stop(by, reason);
+  enter_dead(RESULT_SUCCESS);
+}
+
+void job_stop(const char *by, const char *reason) {
+  job.no_restart = true;
+  if (job.ended) return;
+  if (!job.begun || job.phase == PHASE_AUTO_RESTART) {
+    job.result = RESULT_SUCCESS;
+    end_now(by, reason);
+  } else if (job.phase <= PHASE_START_POST) {
+    event_stop(by, reason);
+    enter_signal(PHASE_STOP_SIGTERM, RESULT_SUCCESS);
+  } else if (job.phase == PHASE_RUNNING || job.phase == PHASE_EXITED) {
+    event_stop(by, reason);
+    enter_stop(RESULT_SUCCESS);
+  }
+}
+
+void job_hang_up(void) {
+  if (job.ended) return;
+  job.stop_signal = SIGHUP;
+  job.no_restart = true;
+  if (!job.begun || job.phase == PHASE_AUTO_RESTART) {
+    end_now("client-gone", "");
+  } else if (job.phase <= PHASE_EXITED) {
+    event_stop("client-gone", "");
+    enter_signal(PHASE_STOP_SIGTERM, RESULT_SUCCESS);
+  }
+}
+
+void job_fail(int error, const char *text) {
+  job.begun = true;
+  job.exec_failed = true;
+  job.no_restart = true;
+  job.fail_errno = error;
+  snprintf(job.fail_text, sizeof job.fail_text, "%s", text);
+  event_begin("exec-failed");
+  event_text("phase", phase_names[PHASE_START]);
+  event_text("path", "");
+  event_text("errno", errno_name(error));
+  event_text("text", text);
+  event_end();
+  enter_dead(RESULT_RESOURCES);
+}
+
+int job_kill(int signal, bool all) {
+  if (!all) {
+    pid_t pid = job.main_pid > 0 ? job.main_pid : job.control_pid;
+    if (pid == 0) return ESRCH;
+    event_kill(signal, false, 1);
+    return kill(pid, signal) == 0 ? 0 : errno;
+  }
+  if (job.group_empty) return ESRCH;
+  unsigned count = procs_signal_all(signal, false, 0, 0);
+  event_kill(signal, true, count);
+  return count > 0 ? 0 : ESRCH;
+}
+
+void job_signal_foreground(int signal) {
+  pid_t group = job.main_pid > 0 ? job.main_pid : job.control_pid;
+  if (job.spec->tty && signal == SIGCONT && job.main_stopped) {
+    /* As a shell's fg: the terminal first, then the waking up. */
+    terminal_set_foreground(group);
+  } else if (job.spec->tty) {
+    pid_t foreground = terminal_foreground();
+    if (foreground > 0) group = foreground;
+  }
+  if (group <= 0 || group == getpgrp()) return;
+  if (signal == SIGCONT) job.main_stopped = false;
+  kill(-group, signal);
+}
+
+/* ---- telling */
+
+static const char *boot_id(void) {
+  static char id[40];
+  if (id[0] != '\0') return id;
+  int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  ssize_t bytes = fd < 0 ? 0 : read(fd, id, sizeof id - 1);
+  if (fd >= 0) close(fd);
+  id[bytes > 0 ? bytes : 0] = '\0';
+  id[strcspn(id, "\n")] = '\0';
+  return id;
+}
+
+static long long microseconds(struct timeval time) {
+  return (long long)time.tv_sec * 1000000 + time.tv_usec;
+}
+
+size_t job_state_line(char *buffer, size_t bytes) {
+  int count = snprintf(
+      buffer, bytes,
+      "seq=%llu phase=%s keeper=%d boot=%s pid=%d ticks=%llu since=%llu started=%llu "
+      "restarts=%llu result=%s",
+      (unsigned long long)record_seq(), phase_names[job.phase], (int)getpid(), boot_id(),
+      (int)job.main_pid, job.main_pid > 0 ? job.main_ticks : 0, (unsigned long long)job.since_wall,
+      (unsigned long long)job.started_wall, (unsigned long long)job.restarts,
+      result_names[job.result]);
+  assert(count > 0 && (size_t)count < bytes);
+  size_t at = (size_t)count;
+  if (job.exec_failed) {
+    at += (size_t)snprintf(buffer + at, bytes - at, " errno=%s", errno_name(job.fail_errno));
+  }
+  if (!job.last_main.known) return at;
+  int status = job.last_main.status;
+  const struct rusage *usage = &job.last_main.usage;
+  if (WIFEXITED(status)) {
+    at += (size_t)snprintf(buffer + at, bytes - at, " code=%d", WEXITSTATUS(status));
+  } else {
+    at += (size_t)snprintf(buffer + at, bytes - at, " signal=%d", WTERMSIG(status));
+    if (WCOREDUMP(status)) at += (size_t)snprintf(buffer + at, bytes - at, " core=1");
+  }
+  at += (size_t)snprintf(buffer + at, bytes - at, " user-us=%lld sys-us=%lld maxrss-kb=%ld",
+                         microseconds(usage->ru_utime), microseconds(usage->ru_stime),
+                         usage->ru_maxrss);
+  assert(at < bytes);
+  return at;
+}
+
+size_t job_end_text(char *buffer, size_t bytes) {
+  int count;
+  int status = job.last_main.status;
+  if (job.exec_failed) {
+    count = snprintf(buffer, bytes, "failed %s %s", errno_name(job.fail_errno), job.fail_text);
+  } else if (!job.last_main.known) {
+    count = snprintf(buffer, bytes, "failed ECANCELED the job ended before its command ran (%s)",
+                     result_names[job.result]);
+  } else if (WIFEXITED(status)) {
+    count = snprintf(buffer, bytes, "code %d", WEXITSTATUS(status));
+  } else {
+    count = snprintf(buffer, bytes, "signal %d%s", WTERMSIG(status),
+                     WCOREDUMP(status) ? " core" : "");
+  }
+  assert(count > 0);
+  return (size_t)count < bytes ? (size_t)count : bytes - 1;
+}

@@ -1,0 +1,6 @@
+/** Placeholder. */
+import type { LogEntry } from '../../kernel/types.ts'
+
+export function formatEntry(entry: LogEntry, _format: string): string {
+  return entry.text
+}
