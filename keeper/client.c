@@ -335,6 +335,10 @@ struct client *clients_taking(unsigned stream) {
   return stream_client;
 }
 
+bool clients_need(int fd) {
+  return stream_client != NULL && !stream_client->gone && sink_needs(stream_client, fd);
+}
+
 void clients_farewell(const char *text, size_t count) {
   clients_accept();
   close(listen_fd);

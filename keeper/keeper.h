@@ -280,6 +280,8 @@ bool clients_all_told(void);
 bool clients_all_gone(void);
 /* The client that takes this of a stream job's byte streams; NULL when nobody does. */
 struct client *clients_taking(unsigned stream);
+/* Whether a frame on its way to that client still needs bytes from the pipe `fd`. */
+bool clients_need(int fd);
 
 
 /* names.c */

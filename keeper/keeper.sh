@@ -19,6 +19,9 @@ newline='
 '
 . "$dir/spec.sh" || exit 1
 
+# What whoever started this left open is not the job's.
+exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+
 # A caught signal, unlike an ignored one, is the default again in the programs that are started.
 trap : HUP INT TERM
 
@@ -287,8 +290,19 @@ anybody() { # whether a process of the job is left
   [ -z "$main_run$control_run" ] || return 0
   found=
   if each_cgroup_pid found_one 2>/dev/null; then [ -n "$found" ]; return; fi
-  if [ -n "$setsid" ] && [ "$job_group" -gt 0 ] && kill -0 "-$job_group" 2>/dev/null; then return 0; fi
+  if group_alive; then return 0; fi
   [ -n "$(strays)" ]
+}
+
+group_alive() { # whether the main process's group has more than dead ones that nobody collected
+  [ -n "$setsid" ] && [ "$job_group" -gt 0 ] && kill -0 "-$job_group" || return 1
+  for each in /proc/[0-9]*; do
+    read -r stat <"$each/stat" || continue
+    # In the order of proc(5), behind the name: state, parent, group.
+    set -- ${stat##*) }
+    case $1 in Z | X) ;; *) [ "${3-}" != "$job_group" ] || return 0 ;; esac
+  done
+  return 1
 }
 
 send() { # signal to=main|all
@@ -333,20 +347,22 @@ arm() { # name ms
   [ "$2" -gt 0 ] || return 0
   alarm_number=$((alarm_number + 1))
   rest=$(($2 % 1000 + 1000))
-  (
-    trap 'kill "${!:-0}" 2>/dev/null; exit 0' TERM
-    sleep "$(($2 / 1000)).${rest#1}" &
-    wait "$!"
+  {
+    sleep "$(($2 / 1000)).${rest#1}"
     report "alarm $1 $alarm_number"
-  ) 3>&- 5>&- 6>&- 7>&- 8>&- </dev/null >/dev/null 2>&1 &
+  } 3>&- 5>&- 6>&- 7>&- 8>&- </dev/null >/dev/null 2>&1 &
   eval "$1_alarm=$alarm_number $1_sleeper=$!"
 }
 disarm() {
   eval "armed=\$$1_alarm"
   [ "$armed" != 0 ] || return 0
   eval "sleeper=\$$1_sleeper $1_alarm=0"
-  kill "$sleeper" 2>/dev/null
-  wait "$sleeper" 2>/dev/null
+  # Its sleep(1) too, where the kernel tells which that is; elsewhere it sleeps on, and nobody hears.
+  asleep=
+  read -r asleep <"/proc/$sleeper/task/$sleeper/children"
+  kill -9 "$sleeper" $asleep
+  # Without this the shell would remember it forever.
+  wait "$sleeper"
 }
 
 next() { # waits for one thing to happen and takes note of it
@@ -691,5 +707,7 @@ done
 rm -f "$dir/ctl" "$dir/.main" "$dir/.other" "$dir/.out" "$dir/.err"
 mkfifo "$dir/ctl" "$dir/.main" "$dir/.other" "$dir/.out" "$dir/.err" || exit 1
 cd /
+# Whoever started this may be gone when something would be said.
+exec 2>/dev/null
 runner .main | runner .other | life
 rm -f "$dir/ctl" "$dir/.main" "$dir/.other" "$dir/.out" "$dir/.err"

@@ -156,19 +156,21 @@ void output_ready(unsigned stream) {
   if (spec->tty && stdin_blocked) output_stdin_ready();
 }
 
+/* A pipe that is to be closed is only read by the frame that is on its way. */
+static bool may_read(const struct source *source) {
+  return source->ready && source->fd >= 0 && !source->over && !source->close_soon;
+}
+
 void output_pump(void) {
   for (unsigned stream = 0; stream < 2; stream++) {
     struct source *source = &sources[stream];
-    struct client *client = clients_taking(stream);
-    if (source->close_soon && source->fd >= 0 && (client == NULL || !sink_needs(client, source->fd))) {
-      end_source(stream);
-    }
+    if (source->close_soon && source->fd >= 0 && !clients_need(source->fd)) end_source(stream);
   }
   for (unsigned i = 0; i < READS_MAX; i++) {
     bool more = false;
     for (unsigned stream = 0; stream < 2; stream++) {
       struct source *source = &sources[stream];
-      if (source->ready && source->fd >= 0 && !source->over && read_once(stream)) more = true;
+      if (may_read(source) && read_once(stream)) more = true;
     }
     if (!more) return;
   }
@@ -194,6 +196,7 @@ void output_job_ended(void) {
   stdin_fd = -1;
   stdin_ended = true;
   clients_stdin_ready();
+  loop_again();
 }
 
 bool output_finished(void) {

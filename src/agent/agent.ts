@@ -77,7 +77,7 @@ export class Agent implements AsyncDisposable {
     ensureDir(logsDir(stateDir), 0o711)
     const state = await openState(stateDir)
     try {
-      const launcher = await openLauncher({
+      const launcher = await openLauncher(deps, {
         sourceDir: joinPath(options.packageDir, 'keeper'),
         binDir: joinPath(stateDir, 'bin'),
         forceSh: options.forceShKeeper,

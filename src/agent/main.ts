@@ -1,5 +1,5 @@
 /** The agent's process: starts it, tells the operator, ends it orderly on SIGTERM and SIGINT. */
-import { asHolonError } from '../base/errors.ts'
+import { asHolonError, HolonError } from '../base/errors.ts'
 import { version } from '../base/version.ts'
 import { packageDir } from '../io/agent-process.ts'
 import { realClock } from '../io/clock.ts'
@@ -39,10 +39,8 @@ main().then(
   () => process.exit(0),
   (error: unknown) => {
     // A failed operation is told in its own words; a bug with where it happened.
-    const failure = asHolonError(error)
-    report(
-      failure.code === 'internal' && error instanceof Error ? String(error.stack) : failure.message,
-    )
+    const bug = !(error instanceof HolonError) && error instanceof Error
+    report(bug ? String(error.stack) : asHolonError(error).message)
     process.exit(1)
   },
 )

@@ -1,8 +1,8 @@
 /** The store of this agent: opening it with a way back in the message, and its automatic backups. */
-import type { Clock } from '../base/clock.ts'
+import { type Clock, deadline } from '../base/clock.ts'
 import { asHolonError } from '../base/errors.ts'
 import { backupDir, databasePath } from '../io/paths.ts'
-import { keepBackups } from '../state/backup.ts'
+import { keepBackups, writeBackup } from '../state/backup.ts'
 import { openEmbedded } from '../state/open.ts'
 import type { State } from '../state/port.ts'
 
@@ -18,7 +18,9 @@ export function openState(stateDir: string): Promise<State> {
   })
 }
 
-/** Backs the store up now and after changes, until disposed. */
+const lastBackupTimeoutMs = 10_000
+
+/** Backs the store up now, after changes, and when disposed. */
 export function startBackups(
   clock: Clock,
   state: State,
@@ -27,12 +29,16 @@ export function startBackups(
 ): AsyncDisposable {
   const ending = new AbortController()
   const onError = (error: unknown) => report(asHolonError(error, 'back up the state').message)
-  const options = { dir: backupDir(stateDir), signal: ending.signal, onError }
+  const dir = backupDir(stateDir)
+  const options = { dir, signal: ending.signal, onError }
   const done = state.mode.kind === 'read-write' ? keepBackups(clock, state, options) : undefined
   return {
     async [Symbol.asyncDispose]() {
       ending.abort()
       await done
+      if (state.mode.kind !== 'read-write') return
+      using limit = deadline(clock, lastBackupTimeoutMs)
+      await writeBackup(state, dir, limit).catch(onError)
     },
   }
 }

@@ -122,7 +122,10 @@ export class Nursery implements AsyncDisposable {
       this.#options.report(`keeper: a reply that nobody waits for: ${JSON.stringify(line)}`)
       return
     }
-    if (ok !== null) return request.resolve(Number(ok[2]))
+    if (ok !== null) {
+      request.resolve(Number(ok[2]))
+      return
+    }
     const [, , errno = 'EIO', text = ''] = failed ?? []
     const cause = Object.assign(new Error(`${text || errno}`), { code: errno })
     request.reject(asHolonError(cause, `start ${request.id}`))

@@ -47,8 +47,13 @@ export function openReader(path: string): DatabaseSync {
 
 /** What the database holds, every row verified. Throws Damage, or what SQLite throws. */
 export function verify(database: DatabaseSync): Committed {
-  const check = readPragma(database, 'quick_check')
-  if (check !== 'ok') throw new Damage(String(check).trim())
+  const check = database.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
+  if (check !== 'ok')
+    throw new Damage(
+      String(check)
+        .replace(/^\*\*\*.*\*\*\*\n/, '')
+        .trim(),
+    )
   const meta = parseMeta(database.prepare('SELECT * FROM meta').get())
   const committed: Committed = {
     index: new KeyIndex(),

@@ -57,7 +57,17 @@ export async function runProgram(args: readonly string[]): Promise<void> {
     exitStatus = report(error)
   }
   await (await holon?.catch(() => undefined))?.[Symbol.asyncDispose]()
-  process.exitCode = exitStatus
+  // Not by itself once nothing is left: a terminal's stdin that was read cannot be let go of.
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)])
+  process.exit(exitStatus)
+}
+
+/** Resolves when what was written has left this process. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.writableLength === 0) resolve()
+    else stream.write('', () => resolve())
+  })
 }
 
 async function dispatch(args: readonly string[], context: CliContext): Promise<void> {

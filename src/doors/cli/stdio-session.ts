@@ -20,34 +20,29 @@ const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2
 
 const detachByte = 0x1d
 
-/** Resolves with how the program ended, after all of its output is written here. */
-export function attachTerminal(
-  context: CliContext,
-  stdio: Stdio,
-  options: SessionOptions & { readonly detachable: true },
-): Promise<ExitStatus | 'detached'>
-export function attachTerminal(
-  context: CliContext,
-  stdio: Stdio,
-  options: SessionOptions,
-): Promise<ExitStatus>
+/**
+ * Attaches by `open` and resolves with how the program ended, after all of its output is written
+ * here; with 'detached' when it was left to itself.
+ */
 export async function attachTerminal(
   context: CliContext,
-  stdio: Stdio,
+  open: () => Promise<Stdio>,
   options: SessionOptions,
 ): Promise<ExitStatus | 'detached'> {
   using ends = new DisposableStack()
   const { stdin, stdout, stderr } = context
   const raw = options.tty && stdin.isTTY === true
-  const cook = () => {
-    if (raw) stdin.setRawMode(false)
-  }
+  // Before the program can start: a key typed at once must not be taken by our own terminal.
   if (raw) {
     stdin.setRawMode(true)
-    ends.defer(cook)
+    ends.defer(() => stdin.setRawMode(false))
+  }
+  const stdio = await open()
+  if (raw) {
     const resize = () => stdio.resize(stdout.rows ?? 24, stdout.columns ?? 80)
     stdout.on('resize', resize)
     ends.defer(() => stdout.off('resize', resize))
+    // Our size may have changed between the asking and now.
     resize()
   }
   forwardSignals(stdio, ends)
@@ -94,32 +89,33 @@ function forwardSignals(stdio: Stdio, ends: DisposableStack): void {
 }
 
 /**
- * Ctrl-Z. With a terminal the program's own stops it and we hear of it; without one we get the
- * signal. Either way we stop too, so that the shell takes over, and both go on with `fg`.
+ * Ctrl-Z. With a terminal the program's own sends it the signal; without one we get it and pass it
+ * on. When the program has stopped we stop too, so that the shell takes over, and `fg` wakes both.
  */
 function followStops(context: CliContext, stdio: Stdio, raw: boolean, ends: DisposableStack): void {
-  const stopHere = () => {
-    if (raw) context.stdin.setRawMode(false)
-    // The whole group, as the terminal would do it: other programs of a pipeline stop too.
-    process.kill(raw ? 0 : process.pid, raw ? 'SIGTSTP' : 'SIGSTOP')
+  const number = (name: string) => signalNumbers[name] ?? 0
+  const onStop = () => stdio.signal(number('SIGTSTP'))
+  const listen = () => {
+    if (!raw) process.on('SIGTSTP', onStop)
   }
   const goOn = () => {
+    listen()
     if (raw) {
       context.stdin.setRawMode(true)
       stdio.resize(context.stdout.rows ?? 24, context.stdout.columns ?? 80)
     }
-    stdio.signal(signalNumbers['SIGCONT'] ?? 0)
+    stdio.signal(number('SIGCONT'))
   }
+  listen()
   process.on('SIGCONT', goOn)
-  ends.defer(() => process.off('SIGCONT', goOn))
-  if (raw) {
-    stdio.onStopped(stopHere)
-    return
-  }
-  const onStop = () => {
-    stdio.signal(signalNumbers['SIGTSTP'] ?? 0)
-    stopHere()
-  }
-  process.on('SIGTSTP', onStop)
-  ends.defer(() => process.off('SIGTSTP', onStop))
+  ends.defer(() => {
+    process.off('SIGTSTP', onStop)
+    process.off('SIGCONT', goOn)
+  })
+  stdio.onStopped(() => {
+    if (raw) context.stdin.setRawMode(false)
+    process.off('SIGTSTP', onStop)
+    // The whole group, as the terminal would do it: the rest of a pipeline stops too.
+    process.kill(0, 'SIGTSTP')
+  })
 }

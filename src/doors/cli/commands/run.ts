@@ -68,8 +68,9 @@ async function attach(context: CliContext, spec: RunSpec): Promise<void> {
   const run: Run = await (await context.system()).run(spec, limit)
   const address = await run.address(limit)
   const startedAtMs = context.clock.nowMs()
-  const stdio = await openStdio(address, { stdin: spec.stdin === 'stream' }, limit)
-  const exit = await attachTerminal(context, stdio, { tty: spec.tty !== undefined })
+  const open = () => openStdio(address, { stdin: spec.stdin === 'stream' }, limit)
+  const exit = await attachTerminal(context, open, { tty: spec.tty !== undefined })
+  if (exit === 'detached') return
   if (exit.execErrno !== undefined) {
     const [name] = spec.argv
     context.stderr.write(`holon: run: cannot execute ${JSON.stringify(name)}: ${exit.execErrno}\n`)
