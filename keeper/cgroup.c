@@ -95,6 +95,13 @@ int cgroup_open(const struct spec *spec, char text[TEXT_BYTES_MAX]) {
 
 int cgroup_clone_fd(void) { return unified == NULL ? -1 : unified->fd; }
 
+bool cgroup_is_shared(void) {
+  for (unsigned i = 0; i < group_count; i++) {
+    if (!groups[i].unified) return true;
+  }
+  return false;
+}
+
 bool cgroup_kill_all(void) { return has_kill_file && write_in(killing->fd, "cgroup.kill", "1"); }
 
 unsigned cgroup_pids(pid_t *pids, unsigned max) {

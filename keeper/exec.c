@@ -65,7 +65,7 @@ struct child {
 
 static const struct spec *spec;
 static struct report *report;
-static int oom_score = INT32_MIN; /* what jobs get back; INT32_MIN: ours was not changed */
+static int oom_score = INT32_MIN; /* what the job gets; INT32_MIN: what we have */
 static char *child_stack;
 
 enum { CHILD_STACK_BYTES = 32 << 10 };
@@ -80,14 +80,19 @@ static bool write_oom_score(int score) {
   return written;
 }
 
-/* In a v1 memory group the keeper is a candidate too, and its death would be the job's. */
+/* In a v1 memory group the keeper is a candidate too, small but, once the job is killed and not yet
+   gone, perhaps the largest; and its death would be the job's. Lowering our score needs a
+   privilege; without it what we start is raised, as systemd does for its users' services. */
 static void protect_from_oom(void) {
   char text[16] = "";
   int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
   ssize_t bytes = read(fd, text, sizeof text - 1);
   close(fd);
-  if (bytes > 0 && write_oom_score(-1000)) oom_score = atoi(text);
+  if (bytes <= 0) return;
+  int score = atoi(text);
+  if (write_oom_score(-1000)) oom_score = score;
+  else oom_score = score > 900 ? 1000 : score + 100;
 }
 
 void exec_open(const struct spec *the_spec) {
@@ -96,7 +101,7 @@ void exec_open(const struct spec *the_spec) {
   child_stack = mmap(NULL, CHILD_STACK_BYTES, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   assert(report != MAP_FAILED && child_stack != MAP_FAILED);
-  if (!spec->stream_output && spec->cgroup_count > 0) protect_from_oom();
+  if (cgroup_is_shared()) protect_from_oom();
 }
 
 /* ---- the child */

@@ -127,9 +127,9 @@ static void open_all(void) {
   if (!spec->stream_output) log_open(spec, nest.log_dir_fd);
   job_open(spec);
   clients_open(spec, nest.listen_fd);
-  exec_open(spec);
   int error = output_open(spec, text);
   if (error == 0) error = cgroup_open(spec, text);
+  exec_open(spec);
   if (error != 0) job_fail(error, text);
 }
 

@@ -195,6 +195,8 @@ pid_t exec_spawn(struct spawn *spawn);
 /* cgroup.c */
 int cgroup_open(const struct spec *spec, char text[TEXT_BYTES_MAX]);
 int cgroup_clone_fd(void);
+/* Whether the keeper itself is in one of the groups. */
+bool cgroup_is_shared(void);
 bool cgroup_kill_all(void);
 /* Pids in the killing group; returns their number, at most `max`. */
 unsigned cgroup_pids(pid_t *pids, unsigned max);

@@ -126,7 +126,7 @@ export class Logs {
       const [source, line] = earliest(heads)
       const text = await joinParts(source, line)
       const damaged = source.takeDamaged()
-      if (damaged > 0) entries.push(this.#damage(source, line, damaged))
+      if (damaged > 0) entries.push(this.#damage(source, line.atMs, damaged))
       if (isWanted(line, query)) {
         const entry = this.#entry(source, line, text)
         entries.push(entry)
@@ -135,6 +135,11 @@ export class Logs {
       // Chunks are read asynchronously, lines within one are not: look up now and then.
       if (entries.length % 256 === 0) signal.throwIfAborted()
       await advance(source)
+    }
+    for (const source of sources) {
+      const damaged = source.takeDamaged()
+      const atMs = source.files.at(-1)?.modifiedMs ?? 0
+      if (damaged > 0) entries.push(this.#damage(source, atMs, damaged))
     }
     return { entries, full: false }
   }
@@ -151,10 +156,10 @@ export class Logs {
     }
   }
 
-  #damage(source: LogSource, line: PlacedLine, count: number): LogEntry {
+  #damage(source: LogSource, atMs: number, count: number): LogEntry {
     const lines = count === 1 ? '1 damaged line' : `${count} damaged lines`
     return {
-      atMs: line.atMs,
+      atMs,
       machine: this.#options.machine,
       instance: source.instance,
       stream: 'stderr',

@@ -227,7 +227,7 @@ for (const keeper of ['c', 'sh'] as const) {
       async () => {
         const port = 20000 + Math.floor(Math.random() * 20000)
         const text = readFileSync(join(root, 'examples/web/web.service'), 'utf8')
-          .replace('/srv/web', join(root, 'examples/web'))
+          .replaceAll('/srv/web', join(root, 'examples/web'))
           .replace('BASE_PORT=8080', `BASE_PORT=${port}`)
           .replace('/usr/bin/env node', process.execPath)
         agent.ok(['enable', '--now', agent.unit('web.service', text)])

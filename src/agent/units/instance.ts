@@ -26,7 +26,10 @@ export interface InstanceDeps {
   readonly seen: (job: string) => number
 }
 
+// A job that is over has its keeper for a moment longer: until that is gone, it is not ended.
 const stopPhases: ReadonlySet<string> = new Set([
+  'dead',
+  'failed',
   'stop',
   'stop-sigterm',
   'stop-sigkill',

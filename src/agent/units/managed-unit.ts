@@ -99,6 +99,7 @@ export class ManagedUnit {
     if (this.#record.enabled && this.#record.wantedBootId !== this.#deps.bootId) {
       this.journal.add('start', 'enabled, and Holon starts afresh')
       await this.#wish({ wanted: true }, signal)
+      await this.#clearEnded(signal)
     }
     await this.reconcile(signal)
   }
@@ -122,13 +123,7 @@ export class ManagedUnit {
       this.#requireLoaded()
       if (!this.wanted) this.journal.add('start', `asked by ${by}`)
       await this.#wish({ wanted: true }, signal)
-      for (const instance of this.instances()) {
-        await this.#untilNot(instance, 'stopping', signal)
-        if (instance.condition() === 'ended' || instance.condition() === 'lost') {
-          await instance.clear()
-          this.journal.forgetJob(instance.job)
-        }
-      }
+      await this.#clearEnded(signal)
       await this.reconcile(signal)
       for (const instance of this.instances()) await this.#untilSettled(instance, signal)
     })
@@ -225,6 +220,16 @@ export class ManagedUnit {
     const instance: Instance = new Instance(deps, this.name, number, this.#deps.jobDir(job))
     this.#instances.set(number, instance)
     return instance
+  }
+
+  /** Clears what has ended, so that it counts as not there and is started again. */
+  async #clearEnded(signal: AbortSignal): Promise<void> {
+    for (const instance of this.instances()) {
+      await this.#untilNot(instance, 'stopping', signal)
+      if (instance.condition() !== 'ended' && instance.condition() !== 'lost') continue
+      await instance.clear()
+      this.journal.forgetJob(instance.job)
+    }
   }
 
   async #startInstance(instance: Instance, reason: string, signal: AbortSignal): Promise<void> {
