@@ -93,6 +93,17 @@ int cgroup_open(const struct spec *spec, char text[TEXT_BYTES_MAX]) {
   return 0;
 }
 
+/* After ENODEV: an earlier keeper of the job removed the empty directory between our opening it and
+   our cloning into it. */
+bool cgroup_reopen(void) {
+  if (unified == NULL) return false;
+  bool counts = oom_dir == unified->fd;
+  close(unified->fd);
+  if (open_group(unified) != 0) return false;
+  if (counts) oom_dir = unified->fd;
+  return true;
+}
+
 int cgroup_clone_fd(void) { return unified == NULL ? -1 : unified->fd; }
 
 bool cgroup_is_shared(void) {

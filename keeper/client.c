@@ -310,6 +310,13 @@ void clients_pump(void) {
 
 /* ---- telling */
 
+bool clients_any_subscribed(void) {
+  for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+    if (clients[i] != NULL && clients[i]->subscribed) return true;
+  }
+  return false;
+}
+
 void clients_send_subscribers(const char *bytes, size_t count) {
   for (unsigned i = 0; i < CLIENTS_MAX; i++) {
     if (clients[i] != NULL && clients[i]->subscribed) sink_send(clients[i], 'V', bytes, count);

@@ -64,11 +64,12 @@ struct child {
 };
 
 static const struct spec *spec;
-static struct report *report;
+static struct report own_report;
+static struct report *shared_report; /* with children that have memory of their own */
 static int oom_score = INT32_MIN; /* what the job gets; INT32_MIN: what we have */
-static char *child_stack;
-
 enum { CHILD_STACK_BYTES = 32 << 10 };
+
+static _Alignas(16) char child_stack[CHILD_STACK_BYTES];
 
 static bool write_oom_score(int score) {
   char text[16];
@@ -97,10 +98,6 @@ static void protect_from_oom(void) {
 
 void exec_open(const struct spec *the_spec) {
   spec = the_spec;
-  report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  child_stack = mmap(NULL, CHILD_STACK_BYTES, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  assert(report != MAP_FAILED && child_stack != MAP_FAILED);
   if (cgroup_is_shared()) protect_from_oom();
 }
 
@@ -318,8 +315,21 @@ static long clone_old(unsigned long flags, int (*run)(void *), void *argument) {
   return result;
 }
 
+/* Where the child writes what failed: memory that it shares with us either way. */
+static struct report *open_report(bool share_memory) {
+  if (share_memory && CAN_SHARE_MEMORY) return &own_report;
+  if (shared_report != NULL) return shared_report;
+  void *page = mmap(NULL, sizeof *shared_report, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page != MAP_FAILED) shared_report = page;
+  return shared_report;
+}
+
 static pid_t clone_child(struct child *child, bool share_memory) {
   struct clone_request request = {.flags = CLONE_VFORK, .exit_signal = SIGCHLD};
+  child->report = open_report(share_memory);
+  if (child->report == NULL) return -1;
+  child->report->error = 0;
   if (share_memory && CAN_SHARE_MEMORY) {
     request.flags |= CLONE_VM;
     request.stack = (uint64_t)(uintptr_t)child_stack;
@@ -331,8 +341,15 @@ static pid_t clone_child(struct child *child, bool share_memory) {
     request.cgroup = (uint64_t)group;
   }
   long pid = clone_and_run(&request, child_main, child);
+  if (pid < 0 && errno == ENODEV && cgroup_reopen()) {
+    request.cgroup = (uint64_t)cgroup_clone_fd();
+    pid = clone_and_run(&request, child_main, child);
+  }
   if (pid >= 0 || (errno != ENOSYS && errno != EINVAL && errno != E2BIG)) return (pid_t)pid;
   child->join_cgroup = group >= 0;
+  child->report = open_report(false);
+  if (child->report == NULL) return -1;
+  child->report->error = 0;
   return (pid_t)clone_old(CLONE_VFORK, child_main, child);
 }
 
@@ -362,7 +379,7 @@ static char **build_env(const struct spawn *spawn) {
   return spec->env;
 }
 
-static void describe(struct spawn *spawn) {
+static void describe(struct spawn *spawn, const struct report *report) {
   const char *error = strerror(report->error);
   switch (report->failure) {
     case FAILED_CHDIR:
@@ -392,9 +409,7 @@ pid_t exec_spawn(struct spawn *spawn) {
       .spawn = spawn,
       .env = build_env(spawn),
       .keeper = getpid(),
-      .report = report,
   };
-  report->error = 0;
   spawn->error = 0;
   pid_t pid = clone_child(&child, !needs_lookup(spawn->command));
   if (pid < 0) {
@@ -403,7 +418,7 @@ pid_t exec_spawn(struct spawn *spawn) {
     errno = error;
     return -1;
   }
-  spawn->error = report->error;
-  if (report->error != 0) describe(spawn);
+  spawn->error = child.report->error;
+  if (spawn->error != 0) describe(spawn, child.report);
   return pid;
 }

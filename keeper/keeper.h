@@ -166,6 +166,7 @@ uint64_t job_deadline(void);
 bool job_begun(void);
 bool job_ended(void);
 void job_signal_foreground(int signal);
+void job_read_boot_id(void);
 /* The line of the state file, without "state " and newline; returns its length. */
 size_t job_state_line(char *buffer, size_t bytes);
 /* "code N", "signal N", … as the X frame has it. */
@@ -195,6 +196,7 @@ pid_t exec_spawn(struct spawn *spawn);
 /* cgroup.c */
 int cgroup_open(const struct spec *spec, char text[TEXT_BYTES_MAX]);
 int cgroup_clone_fd(void);
+bool cgroup_reopen(void);
 /* Whether the keeper itself is in one of the groups. */
 bool cgroup_is_shared(void);
 bool cgroup_kill_all(void);
@@ -272,6 +274,7 @@ void clients_event(unsigned index, uint32_t events);
 void clients_pump(void);
 /* Input that waited for the job may go on. */
 void clients_stdin_ready(void);
+bool clients_any_subscribed(void);
 void clients_send_subscribers(const char *bytes, size_t count);
 void clients_send_attached(char type, const char *bytes, size_t count);
 /* Copies of a log job's output. */

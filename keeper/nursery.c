@@ -100,13 +100,15 @@ static bool serve_one(char *payload, size_t bytes, int null_fd, char *name_area,
     } else {
       snprintf(line, sizeof line - 1, "ok %.255s %d", spec.id, (int)pid);
     }
-    jobdir_close(&nest);
   }
   if (error != 0) {
     snprintf(line, sizeof line - 1, "error %.255s %s %s", spec.id, errno_name(error), text);
   }
+  /* The answer first: it is waited for, and the rest is only tidying up. */
+  bool told = reply(line);
+  jobdir_close(&nest);
   spec_free(&spec);
-  return reply(line);
+  return told;
 }
 
 int nursery_main(char *name_area, size_t name_bytes) {
@@ -115,6 +117,8 @@ int nursery_main(char *name_area, size_t name_bytes) {
   /* Nothing of the agent's must live on in keepers. */
   syscall(SYS_close_range, 3u, ~0u, 0u);
   prctl(PR_SET_NAME, "holon-nursery");
+  /* Read here once, known to every keeper. */
+  job_read_boot_id();
   int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null_fd < 0 || chdir("/") < 0) return 1;
   for (;;) {

@@ -193,6 +193,11 @@ static bool write_state(const char *line, size_t count) {
 
 void record_flush(void) {
   if (!state_changed && !state_unwritten) return;
+  if (dir_fd < 0 && !clients_any_subscribed()) {
+    untold.count = 0;
+    state_changed = false;
+    return;
+  }
   char line[TEXT_BYTES_MAX * 2];
   size_t count = (size_t)sprintf(line, "state ");
   count += job_state_line(line + count, sizeof line - count - 1);

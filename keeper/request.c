@@ -85,15 +85,15 @@ void job_signal_foreground(int signal) {
 
 /* ---- telling */
 
-static const char *boot_id(void) {
-  static char id[40];
-  if (id[0] != '\0') return id;
+static char boot_id[40];
+
+void job_read_boot_id(void) {
   int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-  ssize_t bytes = fd < 0 ? 0 : read(fd, id, sizeof id - 1);
-  if (fd >= 0) close(fd);
-  id[bytes > 0 ? bytes : 0] = '\0';
-  id[strcspn(id, "\n")] = '\0';
-  return id;
+  if (fd < 0) return;
+  ssize_t bytes = read(fd, boot_id, sizeof boot_id - 1);
+  close(fd);
+  boot_id[bytes > 0 ? bytes : 0] = '\0';
+  boot_id[strcspn(boot_id, "\n")] = '\0';
 }
 
 static long long microseconds(struct timeval time) {
@@ -105,7 +105,7 @@ size_t job_state_line(char *buffer, size_t bytes) {
       buffer, bytes,
       "seq=%llu phase=%s keeper=%d boot=%s pid=%d ticks=%llu since=%llu started=%llu "
       "restarts=%llu result=%s",
-      (unsigned long long)record_seq(), phase_names[job.phase], (int)getpid(), boot_id(),
+      (unsigned long long)record_seq(), phase_names[job.phase], (int)getpid(), boot_id,
       (int)job.main_pid, job.main_pid > 0 ? job.main_ticks : 0, (unsigned long long)job.since_wall,
       (unsigned long long)job.started_wall, (unsigned long long)job.restarts,
       result_names[job.result]);

@@ -64,10 +64,18 @@ if (process.argv.includes('--types')) {
 const programApart: Plugin = {
   name: 'program-apart',
   setup(builder) {
-    builder.onResolve({ filter: /\/program\.ts$/ }, () => ({ path: './program.cjs', external: true }))
+    builder.onResolve({ filter: /\/program\.ts$/ }, () => ({
+      path: './program.cjs',
+      external: true,
+    }))
   },
 }
-await build({ ...common, entryPoints: ['src/doors/cli/program.ts'], outfile: 'dist/program.cjs', format: 'cjs' })
+await build({
+  ...common,
+  entryPoints: ['src/doors/cli/program.ts'],
+  outfile: 'dist/program.cjs',
+  format: 'cjs',
+})
 // Last, because its presence says that the build is whole.
 await build({
   ...common,

@@ -6,7 +6,7 @@
  * skipped, and an entry in its place says so.
  */
 import { isUtf8 } from 'node:buffer'
-import { type Clock, deadline, remainingMs, sleep } from '../base/clock.ts'
+import { abortError, type Clock, deadline, remainingMs, sleep } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
 import { watchDir } from '../io/files.ts'
 import { logUsageBelow } from '../io/log-files.ts'
@@ -68,12 +68,14 @@ export class Logs {
     using changes = new LogChanges(this.#clock, sources)
     for (let position = start; ; ) {
       const page = await this.#page(sources, query, position, signal)
-      if (page.entries.length > 0 || limit.signal.aborted) return page
+      if (page.entries.length > 0) return page
+      if (signal.aborted) throw abortError(signal)
+      if (limit.signal.aborted) return page
       position = decodeCursor(page.cursor)
       try {
         await changes.next(limit.signal)
       } catch {
-        signal.throwIfAborted()
+        if (signal.aborted) throw abortError(signal)
         return page
       }
     }
@@ -118,7 +120,7 @@ export class Logs {
       else heads.set(source, line)
     }
     for (const source of sources) {
-      signal.throwIfAborted()
+      if (signal.aborted) throw abortError(signal)
       await advance(source)
     }
     while (heads.size > 0) {
@@ -133,7 +135,7 @@ export class Logs {
         bytes += text.bytes.length + entryBytes
       }
       // Chunks are read asynchronously, lines within one are not: look up now and then.
-      if (entries.length % 256 === 0) signal.throwIfAborted()
+      if (entries.length % 256 === 0 && signal.aborted) throw abortError(signal)
       await advance(source)
     }
     for (const source of sources) {
@@ -231,7 +233,7 @@ async function seekTail(
   }
   let count = 0
   for (;;) {
-    signal.throwIfAborted()
+    if (signal.aborted) throw abortError(signal)
     const tail = latest(tails)
     if (tail?.head === undefined) return
     const line = tail.head
@@ -290,7 +292,7 @@ class LogChanges implements Disposable {
     using poll = deadline(this.#clock, pollMs, signal)
     const timeUp = sleep(this.#clock, pollMs * 2, poll.signal).catch(() => {})
     await Promise.race([this.#changed.promise, timeUp])
-    signal.throwIfAborted()
+    if (signal.aborted) throw abortError(signal)
     this.#changed = Promise.withResolvers<void>()
   }
 

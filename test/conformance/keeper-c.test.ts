@@ -3,8 +3,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, test } from 'node:test'
-import { openLauncher } from '../../src/agent/keeper/launcher.ts'
-import { realClock } from '../../src/io/clock.ts'
 import { buildKeeper } from '../../src/io/keeper-build.ts'
 import { keeperConformance } from './keeper.ts'
 
@@ -16,11 +14,5 @@ const build = await buildKeeper({ sourceDir, binDir })
 if (build.kind === 'sh') {
   test('compiled keeper', { skip: build.reason }, () => {})
 } else {
-  keeperConformance('compiled', {
-    open: () =>
-      openLauncher(
-        { clock: realClock, report: (message) => console.error(message) },
-        { sourceDir, binDir },
-      ),
-  })
+  keeperConformance('compiled', { sourceDir, binDir })
 }

@@ -1,8 +1,6 @@
 /** The keeper suite on keeper.sh, in each shell that is here; and what only that keeper promises. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { openLauncher } from '../../src/agent/keeper/launcher.ts'
-import { realClock } from '../../src/io/clock.ts'
 import { keeperConformance } from './keeper.ts'
 
 const shells = [
@@ -13,10 +11,9 @@ const shells = [
 for (const [name, shell] of shells) {
   if (!existsSync(shell[0])) continue
   keeperConformance(`keeper.sh in ${name}`, {
-    open: () =>
-      openLauncher(
-        { clock: realClock, report: (message) => console.error(message) },
-        { sourceDir: resolve('keeper'), binDir: '/nonexistent', forceSh: true, shell },
-      ),
+    sourceDir: resolve('keeper'),
+    binDir: '/nonexistent',
+    forceSh: true,
+    shell,
   })
 }

@@ -3,21 +3,33 @@
  * directories, no agent around it.
  */
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import type { JobLauncher } from '../../src/agent/keeper/launcher.ts'
+import {
+  type JobLauncher,
+  type LauncherOptions,
+  openLauncher,
+} from '../../src/agent/keeper/launcher.ts'
 import type { JobLink } from '../../src/agent/keeper/link.ts'
 import type { JobEvent, JobState } from '../../src/agent/keeper/records.ts'
 import { deadline } from '../../src/base/clock.ts'
+import { cgroupPids, jobCgroups, openCgroups, removeCgroups } from '../../src/io/cgroups.ts'
 import { realClock } from '../../src/io/clock.ts'
 import { openStdio } from '../../src/rpc/stdio.ts'
 import type { JobCommand, JobSpec } from '../../src/unit/job-spec.ts'
 
-export interface KeeperUnderTest {
-  readonly open: () => Promise<JobLauncher>
-}
+export type KeeperUnderTest = LauncherOptions
 
 const stepMs = 15_000
 
@@ -147,7 +159,26 @@ export function alive(pid: number): boolean {
   }
 }
 
-export function keeperConformance(name: string, { open }: KeeperUnderTest): void {
+/** Every process of the job's keeper, by the command line it shows. */
+function keeperPids(spec: JobSpec): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        const args = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+        const isSh = args.includes(spec.dir) && args.some((arg) => arg.endsWith('/keeper.sh'))
+        return isSh || args.join(' ').trim() === `holon-keeper ${spec.id}`
+      } catch {
+        return false
+      }
+    })
+    .map(Number)
+}
+
+const isRoot = process.getuid?.() === 0
+const needsRoot = isRoot ? false : 'needs root'
+
+export function keeperConformance(name: string, options: KeeperUnderTest): void {
   describe(`keeper ${name}`, () => {
     const root = mkdtempSync(join(tmpdir(), 'holon-keeper-'))
     const started: Watched[] = []
@@ -161,7 +192,8 @@ export function keeperConformance(name: string, { open }: KeeperUnderTest): void
     }
     const limit = () => deadline(realClock, stepMs)
     before(async () => {
-      launcher = await open()
+      const report = (message: string) => console.error(message)
+      launcher = await openLauncher({ clock: realClock, report }, options)
     })
     after(async () => {
       for (const { link } of started) {
@@ -476,6 +508,127 @@ export function keeperConformance(name: string, { open }: KeeperUnderTest): void
       assert.equal(last.events.at(-1)?.kind, 'end')
       await last.link.stop('again', bound)
       await assert.rejects(last.link.kill(15, 'main', bound), { code: 'not_found' })
+    })
+
+    test('kill -9 of the agent changes nothing: restarts go on, every line is logged', async () => {
+      const dir = newDir()
+      const line = 'echo "run $$"; for i in $(seq 20); do echo "line $i"; sleep 0.02; done; exit 1'
+      const spec = jobSpec(dir, line, { restart: 'always', restartMs: 50 })
+      const script = new URL('keeper-agent.ts', import.meta.url).pathname
+      const agent = spawn(process.execPath, [script, JSON.stringify({ options, spec })], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      await new Promise((resolve) => agent.stdout.once('data', resolve))
+      agent.kill('SIGKILL')
+      await new Promise((resolve) => agent.once('exit', resolve))
+      // Nobody watches while it is restarted.
+      await eventually(
+        () => texts(spec).filter((text) => text.startsWith('run ')).length >= 3,
+        () => `it was not restarted:\n${texts(spec).join('\n')}`,
+      )
+      const job = new Watched()
+      started.push(job)
+      using bound = limit()
+      job.link = await launcher.open(dir, job.observer(), bound)
+      assert.ok(job.state.restarts >= 2, job.told())
+      await job.until(() => job.events.length >= 9, 'it hears all that happened')
+      assert.equal(job.events[0]?.seq, 1)
+      await job.link.stop('enough', bound)
+      await job.ended()
+      const runs = texts(spec)
+        .join('\n')
+        .split(/^run \d+$/m)
+        .slice(1, -1)
+      const whole = `\n${Array.from({ length: 20 }, (_, i) => `line ${i + 1}`).join('\n')}\n`
+      for (const run of runs) assert.equal(run, whole)
+    })
+
+    test('a keeper that is killed is noticed: the job is lost, and what it ran can be found', async () => {
+      const spec = jobSpec(newDir(), 'echo up; exec sleep 1000')
+      const job = await run(spec)
+      await job.until(() => job.state.phase === 'running' && texts(spec).includes('up'), 'it runs')
+      const { pid } = job.state
+      for (const keeper of keeperPids(spec)) process.kill(keeper, 'SIGKILL')
+      let end: string | undefined
+      void job.link?.ended.then((how) => {
+        end = how
+      })
+      await job.until(() => end !== undefined, 'the loss is noticed')
+      assert.equal(end, 'lost')
+      assert.equal(job.state.pid, pid)
+      job.link = undefined
+      const next = new Watched()
+      using bound = limit()
+      next.link = await launcher.open(spec.dir, next.observer(), bound)
+      assert.equal(await next.link.ended, 'lost')
+      if (alive(pid)) {
+        const environ = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
+        assert.ok(environ.includes(`HOLON_JOB=${spec.id}`))
+        process.kill(pid, 'SIGKILL')
+      }
+    })
+
+    test('a job in control groups: it is in them, and all of it is killed by them', {
+      skip: needsRoot || openCgroups('holon-test').unified === undefined ? 'no cgroup v2' : false,
+    }, async () => {
+      const roots = openCgroups('holon-test')
+      const cgroups = jobCgroups(roots, `keeper-test-${process.pid}-${++count}`)
+      const line = 'setsid env -i /bin/sleep 1000 & echo up; exec sleep 1000'
+      const spec = jobSpec(newDir(), line, { cgroups })
+      const job = await run(spec)
+      await job.until(
+        () => cgroupPids(cgroups).length >= 2 && texts(spec).includes('up'),
+        'it runs',
+      )
+      const pids = cgroupPids(cgroups)
+      assert.ok(pids.includes(job.state.pid))
+      using bound = limit()
+      await job.link?.stop('enough', bound)
+      await job.ended()
+      await eventually(
+        () => !pids.some(alive),
+        () => `still there: ${pids.filter(alive)}`,
+      )
+      removeCgroups(cgroups)
+      assert.ok(!cgroups.some((path) => existsSync(path)))
+      removeCgroups(Object.values(roots))
+    })
+
+    test('User= runs as that user, with its groups; a command with + does not', {
+      skip: needsRoot,
+    }, async () => {
+      const dir = newDir()
+      const privileged = { ...command('start-pre', 'id -u'), fullPrivileges: true }
+      const commands = [privileged, command('start', 'id -un; id -gn; echo "$HOME"')]
+      const spec = jobSpec(dir, '', { user: 'daemon', loginEnv: true, commands })
+      const job = await run(spec)
+      assert.equal((await job.ended()).result, 'success', job.told())
+      assert.deepEqual(texts(spec), ['0', 'daemon', 'daemon', '/usr/sbin'])
+      const unknown = await run(jobSpec(newDir(), 'true', { user: 'no-such-user' }))
+      assert.equal((await unknown.ended()).phase, 'failed')
+    })
+
+    test('a full disk stops no job; afterwards the log says how much is missing', {
+      skip: needsRoot,
+    }, async () => {
+      const dir = newDir()
+      const logDir = join(root, `full${count}`)
+      mkdirSync(logDir)
+      const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', logDir])
+      assert.equal(mounted.status, 0, mounted.stderr.toString())
+      try {
+        const line =
+          'i=0; while [ $i -lt 400 ]; do echo "line $i ' +
+          `${'x'.repeat(500)}"; i=$((i+1)); done; rm ${logDir}/filler ${logDir}/log; ` +
+          'echo one; echo two; exit 7'
+        writeFileSync(join(logDir, 'filler'), 'x'.repeat(16 * 1024))
+        const spec = jobSpec(dir, line, { logDir })
+        const job = await run(spec)
+        const state = await job.ended()
+        assert.deepEqual(state.exit, { code: 7 }, job.told())
+      } finally {
+        spawnSync('umount', [logDir])
+      }
     })
 
     test('a byte stream job: stdin, both outputs, exit status; nothing is left of it', async () => {

@@ -12,6 +12,11 @@ before(async () => {
 })
 after(() => agent?.[Symbol.asyncDispose]())
 
+/** Waits until a process with exactly this command line runs. */
+async function runs(line: string): Promise<void> {
+  await until(`${line} runs`, () => agent.holon(['pgrep', '-fx', line]).status === 0)
+}
+
 /** A shell in a terminal of its own, with "$HOLON" set. */
 class Terminal implements Disposable {
   readonly #socket: string
@@ -85,7 +90,7 @@ test('Ctrl-C reaches the program, and our terminal is as it was', { skip }, asyn
     'stty -g > before; "$HOLON" run sleep 1000; echo status $?; stty -g | cmp - before && echo same',
     'Enter',
   )
-  await until('sleep runs', () => /sleep 1000/.test(agent.ok(['ps', '-ef'])))
+  await runs('sleep 1000')
   terminal.type('C-c')
   await terminal.shows(/^same$/m)
 })
@@ -114,7 +119,7 @@ test('the terminal is restored when the client is killed by SIGTERM', { skip }, 
     'stty -g > before; "$HOLON" run sleep 1001; stty -g | cmp - before && echo same',
     'Enter',
   )
-  await until('sleep runs', () => /sleep 1001/.test(agent.ok(['ps', '-ef'])))
+  await runs('sleep 1001')
   const [pid = ''] = agent.ok(['pgrep', '-f', 'cli.cjs run sleep 1001$']).trim().split('\n')
   agent.ok(['kill', '-TERM', pid])
   await terminal.shows(/^same$/m)

@@ -176,6 +176,26 @@ test('daemonized leftovers in a cgroup v2 are killed with it, and it is removed'
   rmdirSync(join(group, '..'))
 })
 
+test('a group that was removed while the job did not run is made again', {
+  skip: withUnified,
+}, async () => {
+  await using nursery = new Nursery()
+  const group = `${unified}/keeper-test-again-${process.pid}`
+  const job = await nursery.start('a', [
+    ...sh('exit 1'),
+    `cgroup=${group}`,
+    'restart=always',
+    'restart-ms=50',
+    'start-limit=0',
+  ])
+  await job.phase('auto-restart')
+  rmdirSync(group)
+  await until('a later life', () => Number(job.state['restarts']) > 1)
+  assert.ok(existsSync(group))
+  assert.equal((await job.stop())['errno'], undefined)
+  await until('the group to be removed', () => !existsSync(group))
+})
+
 test('oom kill is told as such', { skip: withMemory }, async () => {
   await using nursery = new Nursery()
   const group = `${memory}/keeper-test-${process.pid}`

@@ -3,7 +3,7 @@
  * by the kernel's file events. A poll stands behind those: it also notices a keeper that died, which
  * changes no file.
  */
-import type { Clock, Timer } from '../../base/clock.ts'
+import { abortError, type Clock, type Timer } from '../../base/clock.ts'
 import { joinPath, watchDir } from '../../io/files.ts'
 import { fifoHasReader, writeFifo } from '../../io/keeper-files.ts'
 import type { CallOptions } from '../../kernel/types.ts'
@@ -54,12 +54,12 @@ export class ShLink implements JobLink {
   }
 
   async stop(reason: string, { signal }: CallOptions): Promise<void> {
-    signal.throwIfAborted()
+    if (signal.aborted) throw abortError(signal)
     if (!this.#record.finished) writeFifo(this.#ctl, `stop ${commandReason(reason)}`)
   }
 
   async kill(signalNumber: number | undefined, to: 'main' | 'all', { signal }: CallOptions) {
-    signal.throwIfAborted()
+    if (signal.aborted) throw abortError(signal)
     const sent = writeFifo(this.#ctl, `kill ${requireSignal(signalNumber)} ${to}`)
     if (!sent) throw jobIsOver(this.dir)
   }

@@ -256,10 +256,14 @@ export class ManagedUnit {
 
   #onChange(instance: Instance): void {
     this.changes.notify()
-    if (instance.condition() !== 'lost') return
-    this.journal.add('lost', 'its keeper died and took it along', { instance: instance.name })
-    void this.#deps.runInBackground(
-      `replace ${instance.name}`,
+    const condition = instance.condition()
+    const surplus = condition === 'ended' && this.wanted && instance.number > this.instancesWanted()
+    if (condition !== 'lost' && !surplus) return
+    if (condition === 'lost') {
+      this.journal.add('lost', 'its keeper died and took it along', { instance: instance.name })
+    }
+    this.#deps.runInBackground(
+      `reconcile ${instance.name}`,
       (signal) => this.reconcile(signal),
       backgroundTimeoutMs,
     )

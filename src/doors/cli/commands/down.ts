@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import { deadline, sleep } from '../../../base/clock.ts'
 import { HolonError } from '../../../base/errors.ts'
+import { ProcFs } from '../../../io/proc.ts'
 import type { CliContext } from '../context.ts'
 
 const downTimeoutMs = 120_000
@@ -25,7 +26,8 @@ export function command(context: CliContext): Command {
         // The agent may be gone before its answer is out: that is what was asked for.
         if (!(error instanceof HolonError && error.code === 'unavailable')) throw error
       }
-      while (isAlive(agentPid)) await sleep(context.clock, pollMs, signal)
+      const proc = new ProcFs()
+      while (isAlive(proc, agentPid)) await sleep(context.clock, pollMs, signal)
       const kept = (units['active'] ?? 0) + runs
       const note =
         options.all || kept === 0
@@ -35,11 +37,8 @@ export function command(context: CliContext): Command {
     })
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
+/** A process that has ended but whom nobody has asked how (a zombie) is no longer alive. */
+function isAlive(proc: ProcFs, pid: number): boolean {
+  const state = proc.stat(pid)?.state
+  return state !== undefined && state !== 'Z' && state !== 'X'
 }

@@ -222,7 +222,8 @@ async function findReadable(
   target: string,
   signal: AbortSignal,
 ): Promise<Readable> {
-  if (target.startsWith('run/')) return readableOf(await system.findRun(target.slice(4), { signal }))
+  if (target.startsWith('run/'))
+    return readableOf(await system.findRun(target.slice(4), { signal }))
   try {
     const { unit, instance } = await resolveUnit(system, target, { signal, load: false })
     if (instance === undefined) return readableOf(unit)
