@@ -93,18 +93,23 @@ int cgroup_open(const struct spec *spec, char text[TEXT_BYTES_MAX]) {
   return 0;
 }
 
-/* After ENODEV: an earlier keeper of the job removed the empty directory between our opening it and
-   our cloning into it. */
+/* An earlier keeper of the job may remove the empty directory after we opened it: once more then. */
 bool cgroup_reopen(void) {
   if (unified == NULL) return false;
-  bool counts = oom_dir == unified->fd;
-  close(unified->fd);
-  if (open_group(unified) != 0) return false;
+  bool counts = oom_dir >= 0 && oom_dir == unified->fd;
+  if (unified->fd >= 0) close(unified->fd);
+  if (open_group(unified) != 0) {
+    unified->fd = -1;
+    return false;
+  }
   if (counts) oom_dir = unified->fd;
   return true;
 }
 
-int cgroup_clone_fd(void) { return unified == NULL ? -1 : unified->fd; }
+int cgroup_clone_fd(void) {
+  if (unified == NULL) return CGROUP_NONE;
+  return unified->fd >= 0 || cgroup_reopen() ? unified->fd : CGROUP_LOST;
+}
 
 bool cgroup_is_shared(void) {
   for (unsigned i = 0; i < group_count; i++) {

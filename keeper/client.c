@@ -280,8 +280,10 @@ static void let_go(unsigned index) {
   stream_client = NULL;
   output_stdin_end();
   job_hang_up();
+  /* What waited for it is thrown away now. */
   output_ready(0);
   output_ready(1);
+  loop_again();
 }
 
 void clients_pump(void) {

@@ -336,12 +336,16 @@ static pid_t clone_child(struct child *child, bool share_memory) {
     request.stack_size = CHILD_STACK_BYTES;
   }
   int group = cgroup_clone_fd();
+  if (group == CGROUP_LOST) {
+    errno = ENOENT;
+    return -1;
+  }
   if (group >= 0) {
     request.flags |= INTO_CGROUP;
     request.cgroup = (uint64_t)group;
   }
   long pid = clone_and_run(&request, child_main, child);
-  if (pid < 0 && errno == ENODEV && cgroup_reopen()) {
+  if (pid < 0 && (errno == ENODEV || errno == ENOENT) && cgroup_reopen()) {
     request.cgroup = (uint64_t)cgroup_clone_fd();
     pid = clone_and_run(&request, child_main, child);
   }

@@ -144,9 +144,9 @@ static void say_farewell(void) {
   size_t count = job_end_text(text, sizeof text);
   remove_socket();
   clients_farewell(text, count);
-  give_up_at = now_ms() + FAREWELL_MS;
   /* The client of a stream job may take its time: what it gets is all there is. */
-  while (!clients_all_told() && (spec->stream_output || now_ms() < give_up_at)) turn();
+  give_up_at = spec->stream_output ? NEVER : now_ms() + FAREWELL_MS;
+  while (!clients_all_told() && now_ms() < give_up_at) turn();
   cgroup_close();
   give_up_at = now_ms() + FAREWELL_MS;
   while (!clients_all_gone() && now_ms() < give_up_at) turn();

@@ -195,6 +195,8 @@ pid_t exec_spawn(struct spawn *spawn);
 
 /* cgroup.c */
 int cgroup_open(const struct spec *spec, char text[TEXT_BYTES_MAX]);
+/* The group to clone into, CGROUP_NONE, or CGROUP_LOST when it cannot be made any more. */
+enum { CGROUP_NONE = -1, CGROUP_LOST = -2 };
 int cgroup_clone_fd(void);
 bool cgroup_reopen(void);
 /* Whether the keeper itself is in one of the groups. */

@@ -25,228 +25,9 @@ exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 # A caught signal, unlike an ignored one, is the default again in the programs that are started.
 trap : HUP INT TERM
 
-# Times come from /proc/uptime (10 ms) and the distance of the wall clock to it, asked once in ten
-# minutes: that costs a process.
-read -r boot_id </proc/sys/kernel/random/boot_id
-synced_ms=
-now() { # boot_ms and wall_ms
-  read -r uptime _ </proc/uptime
-  seconds=${uptime%.*} hundredths=${uptime#*.}
-  boot_ms=$((seconds * 1000 + ${hundredths#0} * 10))
-  if [ -z "$synced_ms" ] || [ $((boot_ms - synced_ms)) -gt 600000 ]; then
-    synced_ms=$boot_ms
-    set -- $(date '+%s %N')
-    case ${2:-x} in *[!0-9]*) set -- "$1" 000000000 ;; esac
-    fraction=${2%??????}
-    fraction=${fraction#0}
-    offset_ms=$(($1 * 1000 + ${fraction#0} - boot_ms))
-  fi
-  wall_ms=$((boot_ms + offset_ms))
-}
-
-# ---- the log
-
-stamp_second=
-stamp_log() { # stamp: the wall time as a log line has it
-  now
-  stamp_rest=$((wall_ms / 1000))
-  if [ "$stamp_rest" != "$stamp_second" ]; then
-    stamp_second=$stamp_rest
-    # Days since 1970 to a date in the Gregorian calendar, years beginning in March.
-    z=$((stamp_rest / 86400 + 719468)) s=$((stamp_rest % 86400))
-    era=$((z / 146097)) doe=$((z % 146097))
-    yoe=$(((doe - doe / 1460 + doe / 36524 - doe / 146096) / 365))
-    doy=$((doe - (365 * yoe + yoe / 4 - yoe / 100))) mp=$(((5 * doy + 2) / 153))
-    d=$((doy - (153 * mp + 2) / 5 + 1)) m=$((mp < 10 ? mp + 3 : mp - 9))
-    y=$((yoe + era * 400 + (m <= 2 ? 1 : 0)))
-    h=$((s / 3600)) mi=$((s % 3600 / 60)) s=$((s % 60))
-    [ "$m" -ge 10 ] || m=0$m
-    [ "$d" -ge 10 ] || d=0$d
-    [ "$h" -ge 10 ] || h=0$h
-    [ "$mi" -ge 10 ] || mi=0$mi
-    [ "$s" -ge 10 ] || s=0$s
-    stamp_prefix=$y-$m-${d}T$h:$mi:$s
-  fi
-  ms=$((wall_ms % 1000 + 1000))
-  stamp=$stamp_prefix.${ms#1}000000Z
-}
-
-# A line goes out in one write, so that stdout and stderr do not mix: shells buffer at least this.
-part_bytes=4000
-log_line() { # stream flag text
-  # After a full disk the first line that fits is the one that tells of the loss.
-  if [ "$lost" -gt 0 ]; then
-    # Behind a newline: a part of the first lost line may be there.
-    told="holon: $lost lines lost, disk full"
-    if printf '\n%s stderr F %s\n' "$stamp" "$told" >>"$log"; then lost=0; fi
-  fi
-  if printf '%s %s %s %s\n' "$stamp" "$1" "$2" "$3" >>"$log"; then
-    logged=$((logged + ${#3} + 45))
-    if [ "$logged" -ge "$rotate_step" ]; then report "bytes $logged"; logged=0; fi
-  else
-    lost=$((lost + 1))
-  fi
-}
-
-log_long_line() { # stream flag text: in parts, the last one with the flag
-  printf '%s' "$3" | fold -b -w "$part_bytes" | {
-    part=
-    while IFS= read -r next_part || [ -n "$next_part" ]; do
-      [ -z "$part" ] || log_line "$1" P "$part"
-      part=$next_part
-    done
-    log_line "$1" "$2" "$part"
-    report "bytes $logged"
-  }
-  logged=0
-}
-
-logger_pass() { # stream, on stdin its bytes
-  lost=0 logged=0
-  while :; do
-    flag=F
-    IFS= read -r line || { [ -n "$line" ] || return 0; flag=P; }
-    stamp_log
-    if [ "${#line}" -gt "$part_bytes" ]; then log_long_line "$1" "$flag" "$line"
-    else log_line "$1" "$flag" "$line"; fi
-  done
-}
-
-logger() { # stream fifo
-  # A line without an end would take all memory: within the bound the pass fails, and the next one
-  # goes on behind what was lost.
-  while ! (ulimit -v 262144 2>/dev/null; logger_pass "$1"); do
-    lost=0 logged=0
-    stamp_log
-    log_line stderr F 'holon: a line too long for the sh keeper was lost'
-  done <"$dir/$2" 2>/dev/null
-  report "logged $1"
-}
-
-rotate_log() { # bytes
-  log_bytes=$((log_bytes + $1))
-  [ "$log_bytes" -ge "$log_file_bytes" ] || return 0
-  log_bytes=0
-  i=$((log_files - 1))
-  [ "$i" -gt 0 ] || { : >"$log"; return 0; }
-  while [ "$i" -gt 1 ]; do
-    [ ! -e "$log.$((i - 1))" ] || mv -f "$log.$((i - 1))" "$log.$i"
-    i=$((i - 1))
-  done
-  mv -f "$log" "$log.1"
-}
-
-# ---- starting commands
-
-report() { printf '%s\n' "$*" 1<>"$dir/ctl"; }
-
-# Where to look up users and what changes to them; found once, by the life.
-passwd_entry() { # name or number: pw_name pw_uid pw_gid pw_home pw_shell, or fails
-  while IFS=: read -r pw_name _ pw_uid pw_gid _ pw_home pw_shell; do
-    if [ "$pw_name" = "$1" ] || [ "$pw_uid" = "$1" ]; then return 0; fi
-  done </etc/passwd
-  pw_name=$1 pw_home=/ pw_shell=/bin/sh
-  pw_uid=$(id -u "$1" 2>/dev/null) && pw_gid=$(id -g "$1") && return 0
-  pw_uid=$1 pw_gid=$1
-  case $1 in *[!0-9]* | '') return 1 ;; esac
-}
-
-group_number() {
-  case $1 in *[!0-9]*) ;; *) echo "$1"; return 0 ;; esac
-  while IFS=: read -r gr_name _ gr_gid _; do
-    if [ "$gr_name" = "$1" ]; then echo "$gr_gid"; return 0; fi
-  done </etc/group
-  return 1
-}
-
-refuse() { # errno code text: the command cannot be executed
-  report "failed $run $1 $2 $3"
-  exit "$2"
-}
-
-with_identity() { # sets `identity`, words that go before a command; `home` and login_words
-  identity= login_words=
-  [ "$1" = 0 ] || return 0
-  own_uid=$(id -u)
-  passwd_entry "${user:-$own_uid}" || refuse ESRCH 217 "there is no user $user"
-  gid=$pw_gid
-  [ -z "$group" ] || gid=$(group_number "$group") || refuse ESRCH 216 "there is no group $group"
-  home=$pw_home
-  if [ "$login_env" = 1 ]; then
-    login_words="HOME=$pw_home USER=$pw_name LOGNAME=$pw_name SHELL=$pw_shell"
-  fi
-  [ -n "$user$group" ] || return 0
-  if [ "$own_uid" != 0 ]; then
-    [ "$own_uid" = "$pw_uid" ] || refuse EPERM 217 "only root may change to user $user"
-    return 0
-  fi
-  setpriv=$(command -v setpriv) || refuse ENOSYS 217 "User= needs the program setpriv, or a C compiler"
-  groups=--clear-groups
-  grep -q "^[^:]*:[^:]*:$pw_uid:" /etc/passwd && groups=--init-groups
-  identity="$setpriv --reuid=$pw_uid --regid=$gid $groups"
-}
-
-enter_directory() {
-  path=$cwd optional=0
-  case $path in -*) path=${path#-} optional=1 ;; esac
-  [ "$path" != '~' ] || path=${home:-/}
-  cd "$path" 2>/dev/null && return 0
-  [ "$optional" = 1 ] || refuse ENOENT 200 "cannot change to the directory $path"
-  cd /
-}
-
-launch() { # run index main-pid: becomes the command; its pid is that of this subshell
-  run=$1
-  index=$2
-  main=${3:-0}
-  read -r pid stat </proc/self/stat
-  set -- ${stat##*) }
-  shift 19
-  report "started $run $pid $1"
-  for cgroup in $cgroup_list; do
-    eval "cgroup=\$cgroup_$cgroup"
-    echo 0 >"$cgroup/cgroup.procs" || refuse EACCES 219 "cannot enter the control group $cgroup"
-  done
-  eval "command_path=\$command_${index}_path privileged=\$command_${index}_privileged"
-  home=
-  with_identity "$privileged"
-  enter_directory
-  [ -e "$command_path" ] || refuse ENOENT 203 "no such file"
-  if [ -d "$command_path" ] || [ ! -x "$command_path" ]; then refuse EACCES 203 "not executable"; fi
-  extra="HOLON_JOB=$id"
-  [ "$main" = 0 ] || extra="$extra MAINPID=$main"
-  umask "$job_umask"
-  trap - HUP INT TERM
-  exec </dev/null >"$dir/.out" 2>"$dir/.err"
-  "command_$index"
-}
-
-# Called by the functions of the spec with the environment and the command line as arguments.
-become() {
-  exec $setsid $identity "$env" -i $login_words $extra "$@"
-}
-
-runner() { # fifo: one command after the other, as the life asks
-  trap : HUP INT TERM
-  while read -r run index main; do
-    # The shell itself says on stderr that a signal ended a process: that tells 143 from SIGTERM.
-    said=$({ (launch "$run" "$index" "$main"); echo "$?"; } 2>&1)
-    code=${said##*"$newline"}
-    how=code core=0
-    if [ "$code" -gt 128 ]; then
-      case $said in
-        *"core dumped"*) how=signal core=1 ;;
-        *"$newline"*) how=signal ;;
-        # It is silent about these two.
-        130 | 141) how=signal ;;
-      esac
-      [ "$how" = code ] || code=$((code - 128))
-    fi
-    report "exit $run $how $code $core"
-  done <"$dir/$1"
-}
-
-# ---- what is recorded
+# shellcheck source-path=SCRIPTDIR
+. "${0%/*}/keeper-log.sh"
+. "${0%/*}/keeper-run.sh"
 
 event() { # kind key=value…, values encoded already
   seq=$((seq + 1))
@@ -255,7 +36,8 @@ event() { # kind key=value…, values encoded already
   printf '%s\n' "$text" >>"$dir/events"
   event_bytes=$((event_bytes + ${#text} + 1))
   if [ "$event_bytes" -gt 262144 ]; then
-    tail -c 131072 "$dir/events" | sed 1d >"$dir/events.new" && mv -f "$dir/events.new" "$dir/events"
+    tail -c 131072 "$dir/events" | sed 1d >"$dir/events.new" &&
+      mv -f "$dir/events.new" "$dir/events"
     event_bytes=131072
   fi
 }
@@ -269,73 +51,6 @@ state() { # phase
   printf '%s\n' "seq=$seq phase=$phase keeper=$$ boot=$boot_id pid=$main_pid ticks=$main_ticks \
 since=$since started=$started restarts=$restarts result=$result$last_exit" >"$dir/state.new"
   mv -f "$dir/state.new" "$dir/state"
-}
-
-# ---- processes of the job
-
-each_cgroup_pid() { # function: called with every pid in the first group
-  [ -n "$cgroup_1" ] || return 1
-  while read -r each; do "$1" "$each"; done <"$cgroup_1/cgroup.procs"
-}
-found_one() { found=1; }
-signal_one() {
-  if kill "-$signal" "$1" 2>/dev/null; then signalled=$((signalled + 1)); fi
-}
-
-strays() { # pids with the job's mark; a process can leave its group, hardly its environment
-  grep -lzxF "HOLON_JOB=$id" /proc/[0-9]*/environ 2>/dev/null
-}
-
-anybody() { # whether a process of the job is left
-  [ -z "$main_run$control_run" ] || return 0
-  found=
-  if each_cgroup_pid found_one 2>/dev/null; then [ -n "$found" ]; return; fi
-  if group_alive; then return 0; fi
-  [ -n "$(strays)" ]
-}
-
-group_alive() { # whether the main process's group has more than dead ones that nobody collected
-  [ -n "$setsid" ] && [ "$job_group" -gt 0 ] && kill -0 "-$job_group" || return 1
-  for each in /proc/[0-9]*; do
-    read -r stat <"$each/stat" || continue
-    # In the order of proc(5), behind the name: state, parent, group.
-    set -- ${stat##*) }
-    case $1 in Z | X) ;; *) [ "${3-}" != "$job_group" ] || return 0 ;; esac
-  done
-  return 1
-}
-
-send() { # signal to=main|all
-  signal=$1 signalled=0
-  if [ "$2" = all ] && [ "$signal" = 9 ] && [ -n "$cgroup_1" ] && [ -e "$cgroup_1/cgroup.kill" ]; then
-    each_cgroup_pid found_one
-    echo 1 >"$cgroup_1/cgroup.kill" && signalled=1
-  elif [ "$2" = all ] && each_cgroup_pid signal_one; then :
-  else
-    if [ -n "$main_run" ] && [ "$main_pid" -gt 0 ]; then signal_one "$main_pid"; fi
-    if [ -n "$control_run" ] && [ "$control_pid" -gt 0 ]; then signal_one "$control_pid"; fi
-    if [ "$2" = all ]; then
-      if [ -n "$setsid" ] && [ "$job_group" -gt 0 ]; then signal_one "-$job_group"; fi
-      for stray in $(strays); do
-        stray=${stray#/proc/}
-        stray=${stray%/environ}
-        case $stray in "$main_pid" | "$control_pid") ;; *) signal_one "$stray" ;; esac
-      done
-    fi
-  fi
-  event "kill signal=$1 to=$2 count=$signalled"
-}
-
-send_and_continue() {
-  send "$1" "$2"
-  case $1 in 9 | 18) ;; *) signal=18; wake "$2" ;; esac
-}
-wake() { # SIGCONT always follows, without an event of its own
-  if [ "$1" = all ] && each_cgroup_pid signal_one; then return 0; fi
-  [ "$main_pid" = 0 ] || signal_one "$main_pid"
-  [ "$control_pid" = 0 ] || signal_one "$control_pid"
-  if [ "$1" = all ] && [ -n "$setsid" ] && [ "$job_group" -gt 0 ]; then signal_one "-$job_group"; fi
-  return 0
 }
 
 # ---- time and events
@@ -357,7 +72,7 @@ disarm() {
   eval "armed=\$$1_alarm"
   [ "$armed" != 0 ] || return 0
   eval "sleeper=\$$1_sleeper $1_alarm=0"
-  # Its sleep(1) too, where the kernel tells which that is; elsewhere it sleeps on, and nobody hears.
+  # Its sleep(1) too, where the kernel tells which that is; elsewhere it sleeps on, unheard.
   asleep=
   read -r asleep <"/proc/$sleeper/task/$sleeper/children"
   kill -9 "$sleeper" $asleep
@@ -462,7 +177,7 @@ begin() { # fifo's descriptor, index, phase
 
 stop_wanted() { [ -n "$stopping$out_of_time" ]; }
 
-commands_of() { # phase: runs its commands; fails at the first that fails, is too late, or is stopped
+commands_of() { # phase: runs its commands until one fails, is too late, or is stopped
   eval "list=\$commands_$2"
   for each_command in $list; do
     state "$1"

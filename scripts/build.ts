@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build, type Plugin } from 'esbuild'
+import { build } from 'esbuild'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const version = (
@@ -60,21 +60,13 @@ if (process.argv.includes('--types')) {
   )
 }
 
-/** The entry loads the program at run time, once the compile cache is on. */
-const programApart: Plugin = {
-  name: 'program-apart',
-  setup(builder) {
-    builder.onResolve({ filter: /\/program\.ts$/ }, () => ({
-      path: './program.cjs',
-      external: true,
-    }))
-  },
-}
 await build({
   ...common,
   entryPoints: ['src/doors/cli/program.ts'],
   outfile: 'dist/program.cjs',
   format: 'cjs',
+  // A plain require(): import() would start Node's module loader for it, which takes 3 ms.
+  supported: { 'dynamic-import': false },
 })
 // Last, because its presence says that the build is whole.
 await build({
@@ -82,8 +74,5 @@ await build({
   entryPoints: ['src/doors/cli/main.ts'],
   outfile: 'dist/cli.cjs',
   format: 'cjs',
-  plugins: [programApart],
-  // A plain require(): import() would start Node's module loader for it, which takes 3 ms.
-  supported: { 'dynamic-import': false },
   define: { ...common.define, 'import.meta.dirname': '__dirname' },
 })

@@ -1,9 +1,22 @@
 /**
  * A program as a child of this very process, with pipes for its stdio and a process group of its
  * own: for byte stream jobs where there is no compiled keeper.
+ *
+ * Node's own pipes are sockets: a program could not open /dev/stderr, and would get ECONNRESET in
+ * place of SIGPIPE. So these are fifos, whose names are gone before the program starts.
  */
-import { spawn } from 'node:child_process'
-import { mkdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { errnoOf } from '../base/errors.ts'
@@ -19,6 +32,8 @@ export interface LocalChildOptions {
   readonly umask: number
   readonly stdin: boolean
   readonly cgroups: readonly string[]
+  /** Where fifos can be made for a moment. */
+  readonly dir: string
 }
 
 export type LocalChildEnd =
@@ -47,29 +62,41 @@ export function spawnLocalChild(options: LocalChildOptions): LocalChild {
     message,
   })
   const [argv0, ...args] = options.argv
+  const pipes = openPipes(options.dir)
   const before = process.umask(options.umask)
   const child = spawn(options.path, args, {
     ...(argv0 === undefined ? {} : { argv0 }),
     cwd: options.cwd,
     env: options.env,
     detached: true,
-    stdio: [options.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    stdio: [
+      options.stdin ? pipes.stdin.theirs : 'ignore',
+      pipes.stdout.theirs,
+      pipes.stderr.theirs,
+    ],
     ...(options.uid === undefined ? {} : { uid: options.uid }),
     ...(options.gid === undefined ? {} : { gid: options.gid }),
   })
   process.umask(before)
+  for (const { theirs } of Object.values(pipes)) closeSync(theirs)
+  const stdin = options.stdin
+    ? new Socket({ fd: pipes.stdin.ours, readable: false, writable: true })
+    : null
+  if (stdin === null) closeSync(pipes.stdin.ours)
+  const stdout = new Socket({ fd: pipes.stdout.ours, readable: true, writable: false })
+  const stderr = new Socket({ fd: pipes.stderr.ours, readable: true, writable: false })
   const pid = child.pid ?? 0
   if (pid !== 0) enterCgroups(options.cgroups, pid)
   const exited = new Promise<LocalChildEnd>((resolve) => {
     child.on('error', (error) => resolve(failed(errnoOf(error) ?? 'EIO', error.message)))
     child.on('exit', (code, signal) => resolve({ kind: 'exit', code, signal }))
   })
-  for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.on('error', () => {})
+  for (const stream of [stdin, stdout, stderr]) stream?.on('error', () => {})
   return {
     pid,
-    stdin: child.stdin,
-    stdout: child.stdout as Readable,
-    stderr: child.stderr as Readable,
+    stdin,
+    stdout,
+    stderr,
     exited,
     signalGroup: (signal) => send(-pid, signal),
     signalMain: (signal) => send(pid, signal),
@@ -78,6 +105,41 @@ export function spawnLocalChild(options: LocalChildOptions): LocalChild {
       killCgroups(options.cgroups)
       for (const group of options.cgroups) removeGroup(group)
     },
+  }
+}
+
+interface Pipe {
+  readonly ours: number
+  readonly theirs: number
+}
+
+function openPipes(dir: string): Readonly<Record<'stdin' | 'stdout' | 'stderr', Pipe>> {
+  const names = ['.stdin', '.stdout', '.stderr'].map((name) => join(dir, name))
+  execFileSync('mkfifo', ['-m', '600', ...names], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const [input = '', output = '', errors = ''] = names
+  try {
+    const { O_RDONLY, O_WRONLY } = constants
+    return {
+      stdin: openPipe(input, O_WRONLY, O_RDONLY),
+      stdout: openPipe(output, O_RDONLY, O_WRONLY),
+      stderr: openPipe(errors, O_RDONLY, O_WRONLY),
+    }
+  } finally {
+    for (const name of names) rmSync(name, { force: true })
+  }
+}
+
+// Only our end may be non-blocking: a program does not expect it of its own. With the fifo held open
+// both ways no open has to wait for the other end.
+function openPipe(path: string, ourMode: number, theirMode: number): Pipe {
+  const both = openSync(path, constants.O_RDWR)
+  try {
+    return {
+      ours: openSync(path, ourMode | constants.O_NONBLOCK),
+      theirs: openSync(path, theirMode),
+    }
+  } finally {
+    closeSync(both)
   }
 }
 

@@ -61,7 +61,7 @@ test('a nursery that dies leaves the outcome unknown, and the next request start
 })
 
 test('a request ends by its deadline, and its late reply is not taken for the next one’s', async () => {
-  await using served = nursery('sleep 0.2; echo "ok x ${request#aaaa}"')
+  await using served = nursery('sleep 0.2; echo "ok x $(echo $request | cut -c5)"')
   using short = deadline(realClock, 50)
   await assert.rejects(served.start('x', Buffer.from('aaaa1'), short), {
     code: 'deadline_exceeded',

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { HolonError } from '../base/errors.ts'
-import { connectUnix, listenUnix } from './sockets.ts'
+import { listenUnix } from './listen-socket.ts'
+import { connectUnix } from './sockets.ts'
 
 const never = new AbortController().signal
 

@@ -12,7 +12,7 @@ import {
   until,
 } from '../../test/support/rpc-toy.ts'
 import { HolonError } from '../base/errors.ts'
-import { listenUnix } from '../io/sockets.ts'
+import { listenUnix } from '../io/listen-socket.ts'
 
 const never = new AbortController().signal
 const hello = 'holon/1 9.9.9\n'

@@ -105,7 +105,7 @@ export class Transport implements RpcTransportWithCustomEncoding {
     const next = this.#incoming.shift()
     if (next !== undefined) return Promise.resolve(next)
     this.#receiver = Promise.withResolvers()
-    if (this.#reason !== undefined) this.#receiver.reject(this.#reason)
+    if (this.#reason !== undefined) this.#receiver.reject(cheapReason(this.#reason))
     return this.#receiver.promise
   }
 
@@ -123,7 +123,7 @@ export class Transport implements RpcTransportWithCustomEncoding {
     if (this.#socket.destroyed) this.#outgoing = ''
     else this.#close()
     this.#hooks.ended(reason)
-    this.#receiver?.reject(reason)
+    this.#receiver?.reject(cheapReason(reason))
   }
 
   #close(): void {
@@ -215,4 +215,12 @@ function tooLong(frameBytesMax: number): HolonError {
     'exhausted',
     `a message is longer than ${frameBytesMax} bytes; the link is closed`,
   )
+}
+
+/**
+ * What capnweb is told of the end. Nobody sees it: both sessions settle their calls themselves. It is
+ * a text because capnweb serializes it, and for an error object that has Node load all of fetch().
+ */
+function cheapReason(reason: HolonError): string {
+  return reason.message
 }

@@ -23,7 +23,8 @@ import {
 } from '../../src/agent/keeper/launcher.ts'
 import type { JobLink } from '../../src/agent/keeper/link.ts'
 import type { JobEvent, JobState } from '../../src/agent/keeper/records.ts'
-import { deadline } from '../../src/base/clock.ts'
+import { deadline, withSignal } from '../../src/base/clock.ts'
+import { HolonError } from '../../src/base/errors.ts'
 import { cgroupPids, jobCgroups, openCgroups, removeCgroups } from '../../src/io/cgroups.ts'
 import { realClock } from '../../src/io/clock.ts'
 import { openStdio } from '../../src/rpc/stdio.ts'
@@ -200,7 +201,7 @@ export function keeperConformance(name: string, options: KeeperUnderTest): void 
         if (link?.state === undefined) continue
         using bound = limit()
         await link.stop('the test is over', bound).catch(() => {})
-        await Promise.race([link.ended, new Promise((resolve) => setTimeout(resolve, 8000))])
+        await withSignal(link.ended, bound.signal).catch(() => {})
         link[Symbol.dispose]()
       }
       await launcher[Symbol.asyncDispose]()
@@ -614,18 +615,28 @@ export function keeperConformance(name: string, options: KeeperUnderTest): void 
       const dir = newDir()
       const logDir = join(root, `full${count}`)
       mkdirSync(logDir)
-      const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', logDir])
+      const mount = ['-t', 'tmpfs', '-o', 'size=64k,mode=0750', 'tmpfs', logDir]
+      const mounted = spawnSync('mount', mount)
       assert.equal(mounted.status, 0, mounted.stderr.toString())
       try {
+        writeFileSync(join(logDir, 'filler'), 'x'.repeat(32 * 1024))
+        const text = 'x'.repeat(500)
         const line =
-          'i=0; while [ $i -lt 400 ]; do echo "line $i ' +
-          `${'x'.repeat(500)}"; i=$((i+1)); done; rm ${logDir}/filler ${logDir}/log; ` +
-          'echo one; echo two; exit 7'
-        writeFileSync(join(logDir, 'filler'), 'x'.repeat(16 * 1024))
+          `for i in $(seq 400); do echo "line $i ${text}"; done; sleep 0.5; ` +
+          `rm ${logDir}/filler; echo one; echo two; exit 7`
         const spec = jobSpec(dir, line, { logDir })
         const job = await run(spec)
         const state = await job.ended()
         assert.deepEqual(state.exit, { code: 7 }, job.told())
+        // Every line is there or counted; a torn one may be left where the disk was full.
+        const lines = readFileSync(join(logDir, 'log'), 'utf8').split('\n')
+        const whole = lines.filter((l) => /^\S+ stdout F line \d+ x{500}$/.test(l)).length
+        const told = lines.map((l) => /^\S+ stderr F holon: (\d+) lines? lost, disk full$/.exec(l))
+        const lost = told.reduce((sum, match) => sum + Number(match?.[1] ?? 0), 0)
+        assert.ok(lost > 200, `lost ${lost}`)
+        assert.equal(whole + lost, 400, lines.map((l) => l.slice(0, 80)).join('\n'))
+        assert.match(lines.at(-3) ?? '', / stdout F one$/)
+        assert.match(lines.at(-2) ?? '', / stdout F two$/)
       } finally {
         spawnSync('umount', [logDir])
       }
@@ -675,6 +686,67 @@ export function keeperConformance(name: string, options: KeeperUnderTest): void 
         () => !alive(pid),
         () => `process ${pid} is still there`,
       )
+    })
+
+    test('a byte stream job: a closed output is SIGPIPE, signals arrive, a slow reader is waited for', async () => {
+      const attach = async (line: string, stdin = false) => {
+        const stream = { output: 'stream', stdin: stdin ? 'stream' : 'null' } as const
+        using bound = limit()
+        const { socketPath } = await launcher.startStream(jobSpec(newDir(), line, stream), bound)
+        return await openStdio({ runId: 'x', socketPath }, { stdin }, bound)
+      }
+      const endless = await attach('exec yes')
+      for await (const chunk of endless.stdout) {
+        assert.equal(chunk.toString().slice(0, 2), 'y\n')
+        break
+      }
+      assert.deepEqual(await endless.exit, { signal: 'SIGPIPE' })
+
+      const asleep = await attach("trap 'exit 9' USR1; echo up; while :; do sleep 0.02; done")
+      for await (const _ of asleep.stdout) {
+        asleep.signal(10)
+        break
+      }
+      assert.deepEqual(await asleep.exit, { code: 9 })
+
+      const size = 20 * 1024 * 1024
+      const echo = await attach('exec cat', true)
+      void (async () => {
+        const block = Buffer.alloc(64 * 1024, 'b')
+        for (let sent = 0; sent < size; sent += block.length) {
+          if (!echo.stdin.write(block)) {
+            await new Promise((resolve) => echo.stdin.once('drain', resolve))
+          }
+        }
+        echo.stdin.end()
+      })()
+      let got = 0
+      for await (const chunk of echo.stdout) got += chunk.length
+      assert.equal(got, size)
+      assert.deepEqual(await echo.exit, { code: 0 })
+    })
+
+    test('askState() is the keeper’s own answer', async () => {
+      const job = await run(jobSpec(newDir(), 'exec sleep 1000'))
+      await job.until(() => job.state.phase === 'running', 'it runs')
+      using bound = limit()
+      const state = await job.link?.askState(bound)
+      assert.deepEqual([state?.phase, state?.pid], ['running', job.state.pid])
+      await job.link?.stop('enough', bound)
+      await job.ended()
+    })
+
+    test('what cannot be started is an error, and nothing is left of it', async () => {
+      using bound = limit()
+      const spec = jobSpec(newDir(), 'true', { logDir: '/proc/nowhere' })
+      const observer = new Watched().observer()
+      await assert.rejects(launcher.start(spec, observer, bound), (error: HolonError) => {
+        assert.ok(error instanceof HolonError)
+        assert.match(error.message, new RegExp(`^start ${spec.id}`))
+        return true
+      })
+      const watched = await run({ ...spec, logDir: join(spec.dir, 'logs') })
+      assert.equal((await watched.ended()).phase, 'dead')
     })
 
     test('a byte stream job whose program is not there', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { encode, exec, isAlive, Nursery, processesOf, rootOnly, sh, until } from './harness.ts'
@@ -131,6 +131,45 @@ test('stream: a client that goes while output waits for it does not leave the ke
   await until('the job', () => processesOf('a').length > 0)
   client.socket.destroy()
   await until('the keeper to go', () => !isAlive(job.keeperPid) && processesOf('a').length === 0)
+})
+
+test('stream: a keeper that waits for a slow client costs no time', async () => {
+  await using nursery = new Nursery()
+  const job = await nursery.start('a', [...stream, ...sh('head -c 2400000 /dev/zero')])
+  const client = job.attach()
+  client.socket.pause()
+  // Longer than any of the keeper's own waits at the end.
+  const patience = Date.now() + 6000
+  await until('that time', () => Date.now() > patience)
+  // Where the socket took everything there was nothing to wait for.
+  if (isAlive(job.keeperPid)) {
+    const stat =
+      readFileSync(`/proc/${job.keeperPid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+    assert.ok(Number(stat[11]) + Number(stat[12]) < 10, `ticks of CPU: ${stat[11]} ${stat[12]}`)
+  }
+  client.socket.resume()
+  assert.equal(await client.end(), 'code 0')
+  assert.equal(Buffer.concat(client.all('O')).length, 2_400_000)
+})
+
+test('stream: a client that goes after the job ended, with output left, leaves nothing', async () => {
+  await using nursery = new Nursery()
+  // Between what fits into the socket and what fits into socket and pipe, wherever that is.
+  for (const bytes of [100_000, 200_000, 300_000, 600_000, 1_200_000, 2_400_000]) {
+    const id = `a${bytes}`
+    const job = await nursery.start(id, [
+      ...stream,
+      ...sh(`head -c ${bytes} /dev/zero; echo end >&2`),
+    ])
+    const client = job.attach()
+    client.socket.pause()
+    // Time to get as far as it can without a reader: to its end, or to a full pipe.
+    const patience = Date.now() + 150
+    await until('that time', () => Date.now() > patience)
+    client.socket.destroy()
+    await until(`the keeper of ${id} to go`, () => !isAlive(job.keeperPid))
+    assert.equal(existsSync(job.dir), false)
+  }
 })
 
 test('stream: what a job leaves behind is ended with it', async () => {

@@ -8,13 +8,13 @@ import type { Clock, Timer } from '../../base/clock.ts'
 import { HolonError } from '../../base/errors.ts'
 import { signalNumber } from '../../base/signals.ts'
 import { joinPath, removeTree } from '../../io/files.ts'
+import { listenUnix, type UnixListener } from '../../io/listen-socket.ts'
 import {
   isDirectory,
   type LocalChild,
   type LocalChildEnd,
   spawnLocalChild,
 } from '../../io/local-child.ts'
-import { listenUnix, type UnixListener } from '../../io/sockets.ts'
 import type { Users } from '../../io/users.ts'
 import { encodeFrame, FrameDecoder, frameHeader } from '../../rpc/keeper-frames.ts'
 import type { JobSpec } from '../../unit/job-spec.ts'
@@ -165,6 +165,7 @@ class Job implements LocalStreamJob {
       umask: spec.umask,
       stdin: spec.stdin === 'stream',
       cgroups: spec.cgroups,
+      dir: spec.dir,
     })
     this.#child = child
     const outputs = [this.#pump(socket, 'O', child.stdout), this.#pump(socket, 'E', child.stderr)]

@@ -9,6 +9,7 @@ import { parseTimeSpanMs } from '../../unit/time-span.ts'
 import { connect, type Holon } from '../sdk/connect.ts'
 import { commandTable } from './commands.ts'
 import type { CliContext } from './context.ts'
+import { warmUp } from './warm-up.ts'
 
 /** Exit statuses of Holon's own failures; a command's page lists those it adds. */
 const exitByCode: Readonly<Record<ErrorCode, number>> = {
@@ -26,8 +27,11 @@ const exitByCode: Readonly<Record<ErrorCode, number>> = {
   internal: 70,
 }
 
-/** Runs `holon ARGS…` to its end and sets the exit status of this process. */
-export async function runProgram(args: readonly string[]): Promise<void> {
+/** Runs `holon ARGS…` to its end, and ends this process with its exit status. */
+export async function runProgram(
+  args: readonly string[],
+  program: { saveCode(): void },
+): Promise<void> {
   const host = realHost()
   let exitStatus = 0
   let timeoutMs: number | undefined
@@ -53,6 +57,10 @@ export async function runProgram(args: readonly string[]): Promise<void> {
     const { rest, timeout } = globalOptions(args)
     if (timeout !== undefined) timeoutMs = timeout
     await dispatch(rest, context)
+    if (rest[0] === 'up') {
+      await warmUp(dispatch, context)
+      program.saveCode()
+    }
   } catch (error) {
     exitStatus = report(error)
   }
