@@ -64,8 +64,8 @@ export async function runProgram(
   } catch (error) {
     exitStatus = report(error)
   }
-  await (await holon?.catch(() => undefined))?.[Symbol.asyncDispose]()
-  // Not by itself once nothing is left: a terminal's stdin that was read cannot be let go of.
+  // Not by itself once nothing is left: a terminal's stdin that was read cannot be let go of. The
+  // link is not closed before, since it ends with us.
   await Promise.all([flushed(process.stdout), flushed(process.stderr)])
   process.exit(exitStatus)
 }
