@@ -249,7 +249,9 @@ export class Agent implements AsyncDisposable {
     if (state === undefined || state.pid === 0) return []
     const pids = cgroupPids(jobCgroups(this.#cgroups, instance.job))
     const all = pids.length > 0 ? pids : this.#proc.descendants(state.keeperPid)
-    return [state.pid, ...all.filter((pid) => pid !== state.pid)]
+    // The keeper is in the job's v1 groups, so that what it starts is born there.
+    const others = all.filter((pid) => pid !== state.pid && pid !== state.keeperPid)
+    return [state.pid, ...others]
   }
 
   #machineInfo(): MachineInfo {

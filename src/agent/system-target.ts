@@ -113,7 +113,7 @@ export class SystemTarget implements System {
   }
 
   async units(): Promise<readonly UnitStatus[]> {
-    return this.#deps.units.list().map((unit) => unitStatus(this.#deps.unitStatus, unit))
+    return this.#deps.units.list().map((unit) => unitStatus(this.#deps.unitStatus, unit, false))
   }
 
   async unit(name: string): Promise<Unit> {

@@ -47,7 +47,7 @@ export interface System {
   runs(options: CallOptions): Promise<readonly RunInfo[]>
   /** By id or an unambiguous beginning of it. Idempotent. */
   findRun(id: string, options: CallOptions): Promise<Run>
-  /** Idempotent. */
+  /** Without the processes, memory and CPU time of instances: those are in Unit.status. Idempotent. */
   units(options: CallOptions): Promise<readonly UnitStatus[]>
   /** "web" means "web.service". Idempotent. */
   unit(name: string, options: CallOptions): Promise<Unit>

@@ -29,9 +29,13 @@ const activeByPhase: Readonly<Record<string, ActiveState>> = {
   failed: 'failed',
 }
 
-function instanceStatus(deps: UnitStatusDeps, instance: Instance): InstanceStatus {
+function instanceStatus(
+  deps: UnitStatusDeps,
+  instance: Instance,
+  withProcesses: boolean,
+): InstanceStatus {
   const state = instance.state
-  const groups = deps.cgroups(instance.job)
+  const groups = withProcesses ? deps.cgroups(instance.job) : []
   const memoryBytes = cgroupMemoryBytes(groups)
   const cpuMs = cgroupCpuMs(groups)
   const sub = instance.lost ? 'failed' : (state?.phase ?? 'dead')
@@ -46,7 +50,7 @@ function instanceStatus(deps: UnitStatusDeps, instance: Instance): InstanceStatu
     startedAtMs: state?.startedMs ?? 0,
     restarts: state?.restarts ?? 0,
     result: instance.lost ? 'keeper-lost' : (state?.result ?? 'success'),
-    pids: deps.pids(instance),
+    pids: withProcesses ? deps.pids(instance) : [],
     ...(state?.exit === undefined ? {} : { exit: state.exit }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(cpuMs === undefined ? {} : { cpuMs }),
@@ -62,8 +66,15 @@ const worstFirst: readonly ActiveState[] = [
   'inactive',
 ]
 
-export function unitStatus(deps: UnitStatusDeps, unit: ManagedUnit): UnitStatus {
-  const instances = unit.instances().map((instance) => instanceStatus(deps, instance))
+/** `withProcesses`: also what must be read from the system for each instance. */
+export function unitStatus(
+  deps: UnitStatusDeps,
+  unit: ManagedUnit,
+  withProcesses: boolean,
+): UnitStatus {
+  const instances = unit
+    .instances()
+    .map((instance) => instanceStatus(deps, instance, withProcesses))
   const worst = worstFirst
     .map((active) => instances.find((instance) => instance.active === active))
     .find((instance) => instance !== undefined)

@@ -89,7 +89,7 @@ export class UnitTarget implements Unit {
   }
 
   #status(): UnitStatus {
-    return unitStatus(this.#deps.status, this.#unit)
+    return unitStatus(this.#deps.status, this.#unit, true)
   }
 
   #mayAct(verb: string): void {
