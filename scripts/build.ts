@@ -42,22 +42,10 @@ await Promise.all([
   }),
 ])
 if (process.argv.includes('--types')) {
-  execFileSync(
-    join(root, 'node_modules/.bin/tsc'),
-    [
-      '-p',
-      '.',
-      '--noEmit',
-      'false',
-      '--emitDeclarationOnly',
-      '--declaration',
-      '--outDir',
-      'dist/types',
-      '--rootDir',
-      'src',
-    ],
-    { stdio: 'inherit' },
-  )
+  execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.types.json'], {
+    cwd: root,
+    stdio: 'inherit',
+  })
 }
 
 await build({
