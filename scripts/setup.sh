@@ -4,6 +4,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# Somebody else's clone, and built: its owner keeps it up to date.
+if [ ! -w . ] && [ -f dist/cli.cjs ]; then exit 0; fi
+
 if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   command -v npm >/dev/null || { echo "holon: npm is needed once to install; get Node 20 or newer" >&2; exit 1; }
   echo "holon: installing the pinned Node and packages …" >&2

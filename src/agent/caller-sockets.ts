@@ -1,9 +1,9 @@
 /**
- * One socket per uid, in a directory that only this uid can enter: so the kernel tells us who
- * is calling. The sockets of root and of the agent's own user are there from the start; another user
- * knocks (a directory made in `knock/`, which anyone may do; its owner is the kernel's word for who
- * it was) and gets one. The worst that a knock can do is to have a door made that only its own user
- * can open.
+ * One socket per uid, in a directory that only this uid can enter: so the kernel tells us who is
+ * calling. The socket of the agent's own user is there from the start; another user knocks (a
+ * directory made in `knock/`, which anyone may do; its owner is the kernel's word for who it was)
+ * and gets one. The worst that a knock can do is to have a door made that only its own user can
+ * open.
  */
 import { HolonError } from '../base/errors.ts'
 import { ensureDir, joinPath, listDir, ownerOf, removeTree, watchDir } from '../io/files.ts'

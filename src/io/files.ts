@@ -106,9 +106,14 @@ export function exists(path: string): boolean {
   return existsSync(path)
 }
 
+/** False also for what may not be looked at: to a search it is not there. */
 export function isExecutableFile(path: string): boolean {
-  const stat = statSync(path, { throwIfNoEntry: false })
-  return stat?.isFile() === true && (stat.mode & 0o111) !== 0
+  try {
+    const stat = statSync(path, { throwIfNoEntry: false })
+    return stat?.isFile() === true && (stat.mode & 0o111) !== 0
+  } catch {
+    return false
+  }
 }
 
 /** Who owns the entry itself (links are not followed); undefined when it is gone. */

@@ -76,6 +76,7 @@ for (const keeper of ['c', 'sh'] as const) {
       assert.equal(isAlive(instance?.pid ?? 0), false)
     })
 
+    // biome-ignore-start lint/suspicious/noTemplateCurlyInString: a unit's own ${VAR}
     await t.test('oneshot with several commands, ExecStartPre and variables', async () => {
       const path = agent.unit(
         'e.service',
@@ -90,6 +91,8 @@ for (const keeper of ['c', 'sh'] as const) {
       )
       assert.equal(agent.ok(['logs', '-o', 'cat', 'e']), 'one two one two\ne.service yz\n')
     })
+
+    // biome-ignore-end lint/suspicious/noTemplateCurlyInString: a unit's own ${VAR}
 
     await t.test('what is not honoured is refused with file and line, nothing is changed', () => {
       const path = agent.unit(

@@ -86,16 +86,23 @@ export class ManagedUnit {
     return this.#loaded.kind === 'loaded' ? this.#loaded.unit.instances : 0
   }
 
-  /** Takes over what runs, then starts what should run. */
+  /** Takes over the jobs of these instances. What cannot be taken over is reported. */
   async adopt(numbers: readonly number[], signal: AbortSignal): Promise<void> {
-    for (const number of numbers) {
-      const instance = this.#instance(number)
-      try {
-        await instance.adopt(signal)
-      } catch (error) {
-        this.#deps.report(`${instance.name}: cannot be taken over: ${asHolonError(error).message}`)
-      }
-    }
+    await Promise.all(
+      numbers.map(async (number) => {
+        const instance = this.#instance(number)
+        try {
+          await instance.adopt(signal)
+        } catch (error) {
+          const { message } = asHolonError(error)
+          this.#deps.report(`${instance.name}: cannot be taken over: ${message}`)
+        }
+      }),
+    )
+  }
+
+  /** Starts what should run and does not: after a boot what is enabled. */
+  async resume(signal: AbortSignal): Promise<void> {
     if (this.#record.enabled && this.#record.wantedBootId !== this.#deps.bootId) {
       this.journal.add('start', 'enabled, and Holon starts afresh')
       await this.#wish({ wanted: true }, signal)

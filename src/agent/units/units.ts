@@ -54,7 +54,10 @@ export class Units {
     )
   }
 
-  /** Reads what State knows and takes over what runs; what must start, starts in the background. */
+  /**
+   * Reads what State knows and takes over what runs. When it resolves, what is told of units is
+   * true; what must start, starts in the background.
+   */
   async open(signal: AbortSignal): Promise<void> {
     const decisions = await this.#deps.records.list(decisionPrefix, signal)
     for (const [key, value] of await this.#deps.records.list(unitPrefix, signal)) {
@@ -66,12 +69,10 @@ export class Units {
       }
     }
     for (const unit of this.#units.values()) {
-      const numbers = this.#deps.jobNumbers(unit.name)
-      this.#deps.runInBackground(
-        `take over ${unit.name}`,
-        (s) => unit.adopt(numbers, s),
-        startTimeoutMs,
-      )
+      await unit.adopt(this.#deps.jobNumbers(unit.name), signal)
+    }
+    for (const unit of this.#units.values()) {
+      this.#deps.runInBackground(`start ${unit.name}`, (s) => unit.resume(s), startTimeoutMs)
     }
     for (const name of this.#deps.jobUnits()) {
       if (this.#units.has(name)) continue
