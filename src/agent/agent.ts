@@ -161,6 +161,7 @@ export class Agent implements AsyncDisposable {
       logDir: (job: string) => this.#logDir(job),
       cgroups: (job: string) => jobCgroups(this.#cgroups, job),
       cleanUp: (job: string) => leftovers.cleanUp(job),
+      untilGone: (pid: number) => leftovers.untilGone(pid),
       report: this.#deps.report,
     }
   }

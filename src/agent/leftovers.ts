@@ -44,6 +44,16 @@ export class Leftovers {
     removeCgroups(groups)
   }
 
+  /** Resolves when the process is gone or only waits to be asked how it ended, or after a while. */
+  async untilGone(pid: number): Promise<void> {
+    using limit = deadline(this.#deps.clock, timeoutMs)
+    while (!limit.signal.aborted) {
+      const state = this.#deps.proc.stat(pid)?.state
+      if (state === undefined || state === 'Z' || state === 'X') return
+      await sleep(this.#deps.clock, 1, limit.signal).catch(() => undefined)
+    }
+  }
+
   #find(job: string, groups: readonly string[]): readonly number[] {
     const pids = new Set(cgroupPids(groups))
     for (const pid of this.#deps.proc.pidsWithEnvironment('HOLON_JOB', job)) pids.add(pid)

@@ -65,7 +65,7 @@ function rotate(dir: string, files: number): void {
   }
 }
 
-test('read() gives every line of rotated files, oldest first, with time, stream and text', async () => {
+test('read() gives every line of rotated files, oldest first, with all it has', async () => {
   const dir = newDir()
   writeFileSync(join(dir, 'log.1'), Buffer.concat([line(0, 'one'), line(1000, 'two', 'stderr')]))
   writeFileSync(join(dir, 'log'), line(2000.5, ' three '))
@@ -255,7 +255,7 @@ test('damaged lines are skipped and told of; a line being written is left for la
   assert.deepEqual(textsOf((await read([dir], { cursor: page.cursor })).entries), ['unfinished'])
 })
 
-test('waitMs: an answer as soon as there is something, an empty page when there is not', async () => {
+test('waitMs: an answer as soon as there is something, else an empty page', async () => {
   const dir = newDir()
   const path = join(dir, 'log')
   writeFileSync(path, line(0, 'before'))

@@ -123,7 +123,7 @@ test('ProcessTable.list() reads only what the query names', async (t) => {
 
 test('ProcessTable.list() is not disturbed by processes that come and go', async (t) => {
   const script =
-    'i=0; while [ $i -lt 1500 ]; do /bin/true & i=$((i+1)); [ $((i%20)) = 0 ] && wait; done'
+    'i=0; while [ $i -lt 1500 ]; do /bin/sleep 0.01 & i=$((i+1)); [ $((i%20)) = 0 ] && wait; done'
   const pid = start(t, '/bin/sh', ['-c', script])
   let passes = 0
   let seen = 0

@@ -129,8 +129,8 @@ function openPipes(dir: string): Readonly<Record<'stdin' | 'stdout' | 'stderr', 
   }
 }
 
-// Only our end may be non-blocking: a program does not expect it of its own. With the fifo held open
-// both ways no open has to wait for the other end.
+// Only our end may be non-blocking: a program does not expect it of its own. With the fifo held
+// open both ways no open has to wait for the other end.
 function openPipe(path: string, ourMode: number, theirMode: number): Pipe {
   const both = openSync(path, constants.O_RDWR)
   try {

@@ -45,7 +45,7 @@ test('Nursery.start() turns an errno into a code', async () => {
   })
 })
 
-test('a nursery that dies leaves the outcome unknown, and the next request starts another', async () => {
+test('a nursery that dies leaves the outcome unknown; the next request starts another', async () => {
   const reports: string[] = []
   await using served = nursery(
     'test -e "$0.flag" || { : >"$0.flag"; exit 3; }; echo ok x 5',
@@ -60,7 +60,7 @@ test('a nursery that dies leaves the outcome unknown, and the next request start
   assert.match(reports.join(), /status 3/)
 })
 
-test('a request ends by its deadline, and its late reply is not taken for the next one’s', async () => {
+test('a request ends by its deadline; its late reply is not the next one’s', async () => {
   await using served = nursery('sleep 0.2; echo "ok x $(echo $request | cut -c5)"')
   using short = deadline(realClock, 50)
   await assert.rejects(served.start('x', Buffer.from('aaaa1'), short), {

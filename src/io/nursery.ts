@@ -2,8 +2,8 @@
  * The compiled keeper's nursery: `keeper serve`, a small process that forks keepers for us. It is
  * started with the first request and again after it died; keepers that it made do not need it.
  *
- * A request whose nursery dies has an unknown outcome: the keeper may run. Replies are matched by id
- * in the order of the requests, and a request that was given up keeps its place in that order.
+ * A request whose nursery dies has an unknown outcome: the keeper may run. Replies are matched by
+ * id in the order of the requests, and one that was given up keeps its place in that order.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'

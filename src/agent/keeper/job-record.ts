@@ -31,7 +31,7 @@ export interface JobLink extends Disposable {
   /** Lines of the keeper that could not be read. */
   readonly malformed: number
   readonly ended: Promise<JobEnd>
-  /** Asks for the job's end, which shows in the state. A job that ended already is no error. Idempotent. */
+  /** Asks for the job's end, which shows in the state. One that ended is no error. Idempotent. */
   stop(reason: string, options: CallOptions): Promise<void>
   /** `not_found` when the job has ended, `invalid_argument` for an undefined signal. */
   kill(signal: number | undefined, to: 'main' | 'all', options: CallOptions): Promise<void>

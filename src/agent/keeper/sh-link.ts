@@ -1,7 +1,7 @@
 /**
  * A link to keeper.sh: commands go into its fifo, and what it records is read from its files, woken
- * by the kernel's file events. A poll stands behind those: it also notices a keeper that died, which
- * changes no file.
+ * by the kernel's file events. A poll stands behind those: it also notices a keeper that died,
+ * which changes no file.
  */
 import { abortError, type Clock, type Timer } from '../../base/clock.ts'
 import { joinPath, watchDir } from '../../io/files.ts'

@@ -191,7 +191,7 @@ class SocketLink implements JobLink {
       if (signal.aborted) return reject(abortError(signal))
       const socket = this.#socket
       if (socket === undefined) return reject(jobIsOver(this.dir))
-      // A command that was given up keeps its place: its answer must not be taken for the next one's.
+      // A command that was given up keeps its place: its answer is not the next one's.
       const onAbort = () => reject(abortError(signal))
       signal.addEventListener('abort', onAbort, { once: true })
       this.#commands.push({

@@ -34,6 +34,7 @@ export interface RunsDeps {
   readonly logDir: (job: string) => string
   readonly cgroups: (job: string) => readonly string[]
   readonly cleanUp: (job: string) => Promise<void>
+  readonly untilGone: (pid: number) => Promise<void>
   readonly findExecutable: (name: string, path: string) => string | undefined
   readonly report: (message: string) => void
 }
@@ -227,7 +228,7 @@ export class Runs {
       if (end === 'lost') {
         await this.#deps.cleanUp(run.job)
         run.lost = true
-      }
+      } else if (run.state !== undefined) await this.#deps.untilGone(run.state.keeperPid)
       run.link = undefined
       run.changes.notify()
     })

@@ -19,6 +19,8 @@ export interface InstanceDeps {
   readonly launcher: JobLauncher
   /** Ends every process of the job that is left, and resolves when none is or time is up. */
   readonly cleanUp: (job: string) => Promise<void>
+  /** Resolves when that process is gone: an ended job's keeper has its directory a moment longer. */
+  readonly untilGone: (pid: number) => Promise<void>
   /** Something changed: state, condition. */
   readonly changed: () => void
   readonly event: (instance: Instance, event: JobEvent) => void
@@ -144,10 +146,13 @@ export class Instance {
   async #follow(link: JobLink): Promise<void> {
     this.#link = link
     this.#state = link.state
-    void link.ended.then((end) => {
+    void link.ended.then(async (end) => {
+      if (end === 'ended' && this.#state !== undefined) {
+        await this.#deps.untilGone(this.#state.keeperPid)
+      }
       if (this.#link !== link) return
       this.#link = undefined
-      if (end === 'lost') void this.#exclusively(() => this.#afterLoss())
+      if (end === 'lost') await this.#exclusively(() => this.#afterLoss())
       else this.#deps.changed()
     })
   }

@@ -14,7 +14,7 @@ import { realRandom } from '../../../io/random.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'holon-cli-logs-'))
 const env = { ...process.env, HOLON_DIR: root, TZ: 'UTC', NO_COLOR: '1' }
-const cli = resolve('src/doors/cli/main.ts')
+const cli = resolve('scripts/dev.ts')
 let agent: Agent
 
 async function startAgent(): Promise<Agent> {

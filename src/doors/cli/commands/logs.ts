@@ -136,7 +136,7 @@ function makeQuery(context: CliContext, options: LogsCommandOptions): LogQuery {
   }
 }
 
-/** Waits until the terminal or pipe has taken it: what is read ahead of a slow one stays bounded. */
+/** Waits until it is taken: what is read ahead of a slow terminal or pipe stays bounded. */
 async function write({ stdout }: CliContext, chunk: Buffer): Promise<void> {
   if (chunk.length > 0 && !stdout.write(chunk)) await once(stdout, 'drain')
 }
