@@ -51,7 +51,8 @@ export class Output {
   }
 
   get full(): boolean {
-    if (this.#state === 'closed') return false
+    // Once its end has come nothing more will: it must not hold back the frames behind it.
+    if (this.#state !== 'open') return false
     return this.#sink === undefined ? this.#readableFull : this.#sinkBytes >= sinkBytesMax
   }
 

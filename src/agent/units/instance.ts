@@ -79,8 +79,7 @@ export class Instance {
     if (this.#lost) return 'lost'
     const state = this.#state
     if (state === undefined) return undefined
-    if (this.#link === undefined || state.phase === 'dead' || state.phase === 'failed')
-      return 'ended'
+    if (this.#link === undefined) return 'ended'
     return stopPhases.has(state.phase) ? 'stopping' : 'up'
   }
 

@@ -13,7 +13,7 @@ export interface ListingOptions {
 }
 
 export function outputOption(): Option {
-  return new Option('-o, --output FORMAT', 'table, json or jsonl')
+  return new Option('-o, --output <format>', 'table, json or jsonl')
     .default('table')
     .argParser((text: string): OutputFormat => {
       if (text === 'json' || text === 'jsonl' || text === 'table') return text
