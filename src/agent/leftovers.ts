@@ -1,7 +1,7 @@
 /**
  * Ending what a dead keeper left behind. Its main process dies with it by the kernel's doing; what
- * that process had started is found by its control groups, and where there are none by the HOLON_JOB
- * in its environment.
+ * that process had started is found by its control groups, and where there are none by the
+ * HOLON_JOB in its environment.
  */
 import { type Clock, deadline, sleep } from '../base/clock.ts'
 import { cgroupPids, killCgroups, removeCgroups } from '../io/cgroups.ts'
