@@ -15,7 +15,9 @@ export class Changes {
     return { [Symbol.dispose]: () => this.#listeners.delete(listener) }
   }
 
-  /** Resolves with the first value of `look` that is not undefined; rejects when `signal` aborts. */
+  /**
+   * Resolves with the first value of `look` that is not undefined; rejects when `signal` aborts.
+   */
   until<T>(look: () => T | undefined, signal: AbortSignal): Promise<T> {
     return new Promise((resolve, reject) => {
       const found = look()

@@ -1,4 +1,6 @@
-/** The store of this agent: opening it with a way back in the message, and its automatic backups. */
+/**
+ * The store of this agent: opening it with a way back in the message, and its automatic backups.
+ */
 import { type Clock, deadline } from '../base/clock.ts'
 import { asHolonError } from '../base/errors.ts'
 import { backupDir, databasePath } from '../io/paths.ts'

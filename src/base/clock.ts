@@ -52,7 +52,9 @@ export function deadline(clock: Clock, ms: number, parent?: AbortSignal): Deadli
   }
 }
 
-/** Milliseconds left until `signal` aborts by its deadline, at least 0; undefined when it has none. */
+/**
+ * Milliseconds left until `signal` aborts by its deadline, at least 0; undefined when it has none.
+ */
 export function remainingMs(signal: AbortSignal): number | undefined {
   const end = endBySignal.get(signal)
   return end === undefined ? undefined : Math.max(0, end.endMs - end.clock.nowMs())

@@ -11,7 +11,9 @@ export const limits = {
   rpcSendBufferBytesMax: 64 * 1024 * 1024,
   /** Calls one session may have in flight. */
   rpcCallsMax: 10_000,
-  /** Capabilities (units, runs, …) one session may hold at a time; each is an object in the agent. */
+  /**
+   * Capabilities (units, runs, …) one session may hold at a time; each is an object in the agent.
+   */
   rpcCapabilitiesMax: 10_000,
   /** Sessions on one socket. A descriptor each; Linux gives a process 1024 by default. */
   rpcSessionsMax: 512,
@@ -32,7 +34,9 @@ export const limits = {
   stateKeyBytesMax: 1024,
   /** Operations in one txn. etcd's default is 128. */
   stateTxnOperationsMax: 128,
-  /** All of State. etcd's default quota is 2 GiB; ours is small on purpose: few, precious values. */
+  /**
+   * All of State. etcd's default quota is 2 GiB; ours is small on purpose: few, precious values.
+   */
   stateBytesMax: 256 * 1024 * 1024,
   /** Keys and values of one txn together. etcd refuses requests over 1.5 MiB. */
   stateTxnBytesMax: 1280 * 1024,

@@ -9,7 +9,10 @@ export function packageDir(): string {
   return dirname(dirname(process.argv[1] ?? ''))
 }
 
-/** Runs `holon up --foreground` detached; it writes to the log. `exited` tells how it ended, if it did. */
+/**
+ * Runs `holon up --foreground` detached; it writes to the log. `exited` tells how it ended, if it
+ * did.
+ */
 export function spawnAgent(
   host: Host,
   logPath: string,

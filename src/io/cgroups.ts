@@ -1,8 +1,8 @@
 /**
  * Control groups of jobs: which hierarchies this host has, a group per job in each, and reading,
- * killing and removing them. On cgroup v2 one group does it all; on a v1 hybrid host the unified tree
- * kills and v1's memory tree counts. An ordinary user mostly has none, and jobs then rest on the
- * keeper's being a subreaper.
+ * killing and removing them. On cgroup v2 one group does it all; on a v1 hybrid host the unified
+ * tree kills and v1's memory tree counts. An ordinary user mostly has none, and jobs then rest on
+ * the keeper's being a subreaper.
  */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +10,9 @@ import { join } from 'node:path'
 export interface CgroupRoots {
   /** Where this agent's groups are in the v2 tree; undefined when there is none to write to. */
   readonly unified?: string
-  /** The same in v1's memory tree; undefined on pure v2 hosts, where `unified` has the controller. */
+  /**
+   * The same in v1's memory tree; undefined on pure v2 hosts, where `unified` has the controller.
+   */
   readonly memory?: string
 }
 

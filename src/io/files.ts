@@ -1,6 +1,7 @@
 /**
- * The file operations that the rest of the system needs, with errors as HolonError. Synchronous where
- * the files are small and local (runtime directory, /sys): that costs less than a thread's hop.
+ * The file operations that the rest of the system needs, with errors as HolonError. Synchronous
+ * where the files are small and local (runtime directory, /sys): that costs less than a thread's
+ * hop.
  */
 import {
   chmodSync,

@@ -29,7 +29,9 @@ export function listLogFiles(dir: string): readonly LogFile[] {
   return found.sort((a, b) => b.age - a.age).map(({ file }) => file)
 }
 
-/** At most `length` bytes from `offset`; empty at its end; undefined once it has been rotated away. */
+/**
+ * At most `length` bytes from `offset`; empty at its end; undefined once it has been rotated away.
+ */
 export async function readLogFile(
   file: LogFile,
   offset: number,

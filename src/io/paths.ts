@@ -47,7 +47,9 @@ export function callerSocket(runtimeDir: string, uid: number): string {
   return join(callerDir(runtimeDir, uid), 'agent.sock')
 }
 
-/** A user whom the agent has no socket for yet makes a directory in here; its owner tells who it is. */
+/**
+ * A user whom the agent has no socket for yet makes a directory in here; its owner tells who it is.
+ */
 export function knockDir(runtimeDir: string): string {
   return join(runtimeDir, 'knock')
 }

@@ -100,7 +100,8 @@ export function parseUids(status: Buffer): ProcUids | undefined {
 
 /**
  * The argument vector of /proc/PID/cmdline: strings each ended by a NUL. A process that wrote a
- * title over its arguments ("nginx: master process" padded with NULs) has the title as its only one.
+ * title over its arguments ("nginx: master process" padded with NULs) has the title as its only
+ * one.
  */
 export function parseCmdline(bytes: Buffer): readonly string[] {
   if (bytes.length === 0) return []

@@ -136,7 +136,8 @@ export class ProcFs {
     const found: number[] = []
     const queue = [pid]
     for (let parent = queue.shift(); parent !== undefined; parent = queue.shift()) {
-      // Processes come and go while we read: a reused pid could make a ring, so none is taken twice.
+      // Processes come and go while we read: a reused pid could make a ring, so none is taken
+      // twice.
       const next = children.get(parent) ?? []
       children.delete(parent)
       found.push(...next)
@@ -145,7 +146,9 @@ export class ProcFs {
     return found
   }
 
-  /** Processes whose environment has exactly this variable; those we may not look into are not seen. */
+  /**
+   * Processes whose environment has exactly this variable; those we may not look into are not seen.
+   */
   pidsWithEnvironment(name: string, value: string): number[] {
     const first = Buffer.from(`${name}=${value}\0`)
     const later = Buffer.from(`\0${name}=${value}\0`)

@@ -1,7 +1,7 @@
 /**
- * Loading a bundled program with its compiled code from an earlier run beside it. Node has a compile
- * cache of its own, which holds what was compiled at load; this one is written after the program has
- * run, and so holds what it really uses: a third of the whole start.
+ * Loading a bundled program with its compiled code from an earlier run beside it. Node has a
+ * compile cache of its own, which holds what was compiled at load; this one is written after the
+ * program has run, and so holds what it really uses: a third of the whole start.
  *
  * The compiled code is as trusted as the program: same directory, same owner. V8 refuses code of
  * another version of itself; code of another build goes away with the build.

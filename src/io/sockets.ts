@@ -1,4 +1,6 @@
-/** Connecting to unix sockets. Apart from listening, which the CLI does not do and need not load. */
+/**
+ * Connecting to unix sockets. Apart from listening, which the CLI does not do and need not load.
+ */
 import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { abortError } from '../base/clock.ts'
@@ -19,7 +21,9 @@ export interface ConnectOptions {
   readonly reader?: DirectReader
 }
 
-/** Connects, or throws: `not_found` (no such socket), `unavailable` (nobody listens), and others. */
+/**
+ * Connects, or throws: `not_found` (no such socket), `unavailable` (nobody listens), and others.
+ */
 export function connectUnix(path: string, options: ConnectOptions): Promise<Duplex> {
   const { signal, reader } = options
   return new Promise((resolve, reject) => {

@@ -2,12 +2,12 @@
  * The kernel: the object model that every door calls and adds nothing to. A reference to one of
  * these objects is a capability: who holds it may use it.
  *
- * Common to all methods. Each takes CallOptions; a call ends by its signal at the latest. Errors are
- * HolonError: `permission_denied` when the caller may not, `not_found` when the thing is gone,
+ * Common to all methods. Each takes CallOptions; a call ends by its signal at the latest. Errors
+ * are HolonError: `permission_denied` when the caller may not, `not_found` when the thing is gone,
  * `unavailable` when the agent cannot be reached, `deadline_exceeded` and `cancelled` from the
- * signal, with `outcome: 'unknown'` when the call may have had its effect. When the link breaks, the
- * error of an idempotent method is retryable with outcome `none`: the caller may connect again and
- * repeat it. A reference from a link is Disposable: disposing of it gives the capability back.
+ * signal, with `outcome: 'unknown'` when the call may have had its effect. When the link breaks,
+ * the error of an idempotent method is retryable with outcome `none`: the caller may connect again
+ * and repeat it. A reference from a link is Disposable: disposing of it gives the capability back.
  */
 import type {
   CallOptions,
@@ -43,11 +43,16 @@ export interface System {
   process(id: ProcessId, options: CallOptions): Promise<Process>
   /** Starts a program. An attached run starts when its stdio is attached, and ends with it. */
   run(spec: RunSpec, options: CallOptions): Promise<Run>
-  /** Detached runs, and attached ones while they run; finished ones are kept for a while. Idempotent. */
+  /**
+   * Detached runs, and attached ones while they run; finished ones are kept for a while.
+   * Idempotent.
+   */
   runs(options: CallOptions): Promise<readonly RunInfo[]>
   /** By id or an unambiguous beginning of it. Idempotent. */
   findRun(id: string, options: CallOptions): Promise<Run>
-  /** Without the processes, memory and CPU time of instances: those are in Unit.status. Idempotent. */
+  /**
+   * Without the processes, memory and CPU time of instances: those are in Unit.status. Idempotent.
+   */
   units(options: CallOptions): Promise<readonly UnitStatus[]>
   /** "web" means "web.service". Idempotent. */
   unit(name: string, options: CallOptions): Promise<Unit>
@@ -82,7 +87,10 @@ export interface Machine {
 export interface Process {
   /** `not_found` once it has ended. Idempotent. */
   info(options: CallOptions): Promise<ProcessListing>
-  /** `signal` is a name ("SIGTERM") or number. `permission_denied` for others' processes, `stale` for a reused pid. */
+  /**
+   * `signal` is a name ("SIGTERM") or number. `permission_denied` for others' processes, `stale`
+   * for a reused pid.
+   */
   signal(signal: string | number, options: CallOptions): Promise<void>
 }
 

@@ -236,7 +236,9 @@ export interface LogEntry {
   /** "web.service/2" or "run/ID". */
   readonly instance: string
   readonly stream: 'stdout' | 'stderr'
-  /** The line without its newline. Bytes that are no UTF-8 come as U+FFFD here, exact in `base64`. */
+  /**
+   * The line without its newline. Bytes that are no UTF-8 come as U+FFFD here, exact in `base64`.
+   */
   readonly text: string
   /** Set when the line is no valid UTF-8. */
   readonly base64?: string

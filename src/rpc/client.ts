@@ -1,6 +1,7 @@
 /**
- * The calling side of a link: what is in flight, and how each call ends. A call ends by its answer, by
- * its signal (the other side is then told to stop: `flush`), or with the link; whichever is first.
+ * The calling side of a link: what is in flight, and how each call ends. A call ends by its answer,
+ * by its signal (the other side is then told to stop: `flush`), or with the link; whichever is
+ * first.
  *
  * Invariant: every call is settled exactly once, and after that nothing of it is kept: no listener,
  * no timer, no entry here or in capnweb.
@@ -69,7 +70,9 @@ export class ClientSession {
   readonly main: Stub
   /** By id, in order of their start. */
   readonly #calls = new Map<number, Call>()
-  /** Those of them whose deadline is kept here; all have the same timeout, so the first ends first. */
+  /**
+   * Those of them whose deadline is kept here; all have the same timeout, so the first ends first.
+   */
   readonly #timed = new Map<number, Call>()
   #timer: Timer | undefined
   #lastId = 0
@@ -240,7 +243,9 @@ function timeoutError(method: Method, timeoutMs: number): HolonError {
   })
 }
 
-/** What the end of the link means for a call: whether it happened is known only if it is harmless. */
+/**
+ * What the end of the link means for a call: whether it happened is known only if it is harmless.
+ */
 function brokenError(method: Method, reason: HolonError): HolonError {
   return new HolonError(reason.code, `${method.label}: ${reason.message}`, {
     retryable: reason.retryable && method.idempotent,

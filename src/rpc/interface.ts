@@ -1,6 +1,6 @@
 /**
- * Descriptors of interfaces: what may cross the wire, at run time. A descriptor is the closed list of
- * an interface's methods with what the link must know about each. Its type is derived from the
+ * Descriptors of interfaces: what may cross the wire, at run time. A descriptor is the closed list
+ * of an interface's methods with what the link must know about each. Its type is derived from the
  * TypeScript interface, so a method that is missing, or described wrongly, does not compile.
  */
 import { assert } from '../base/assert.ts'

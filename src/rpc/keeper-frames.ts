@@ -1,8 +1,8 @@
 /**
  * The frames of docs/keeper.md: one byte type, four bytes length (big endian), payload.
  *
- * Payloads of output (`O`, `E`) are handed on as they come, as parts of the chunks they came in: they
- * are neither copied nor put together. All other frames are small and come whole.
+ * Payloads of output (`O`, `E`) are handed on as they come, as parts of the chunks they came in:
+ * they are neither copied nor put together. All other frames are small and come whole.
  */
 import { assert } from '../base/assert.ts'
 import { HolonError } from '../base/errors.ts'

@@ -1,5 +1,6 @@
 /**
- * Whether a silent peer is still there. Nothing is sent and no timer runs while no work is in flight.
+ * Whether a silent peer is still there. Nothing is sent and no timer runs while no work is in
+ * flight.
  *
  * Silence is counted in ticks that this side lived through, not in time passed: after this process
  * itself was frozen or busy, one tick counts as one, so it does not take its own sleep for the

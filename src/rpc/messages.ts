@@ -67,7 +67,9 @@ const checks: Readonly<Record<Role, ReadonlyMap<unknown, Check>>> = {
   ]),
 }
 
-/** The message of a line, or throws `invalid_argument`: then the peer does not speak the protocol. */
+/**
+ * The message of a line, or throws `invalid_argument`: then the peer does not speak the protocol.
+ */
 export function parseMessage(role: Role, line: string): readonly unknown[] {
   let message: unknown
   try {

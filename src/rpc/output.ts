@@ -1,6 +1,6 @@
 /**
- * One output byte stream of a run (stdout or stderr), on its way from the socket to whoever reads it:
- * a Node stream, or a sink that takes the bytes where they lie. It says when it is full; then
+ * One output byte stream of a run (stdout or stderr), on its way from the socket to whoever reads
+ * it: a Node stream, or a sink that takes the bytes where they lie. It says when it is full; then
  * the socket is not read, the keeper stops reading the program's pipe, and the program waits.
  */
 import { Readable, type Writable } from 'node:stream'
@@ -90,7 +90,9 @@ export class Output {
     this.#hooks.drained()
   }
 
-  /** From now on the bytes go to `sink`, what is buffered first. Not after reading from `readable`. */
+  /**
+   * From now on the bytes go to `sink`, what is buffered first. Not after reading from `readable`.
+   */
   pumpTo(sink: ByteSink): Promise<PumpEnd> {
     assert(this.#sink === undefined && !this.readable.readableFlowing, 'an output has one reader')
     this.#sink = sink

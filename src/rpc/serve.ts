@@ -1,7 +1,7 @@
 /**
- * A local object, as what capnweb lets the peer reach: exactly the methods of its descriptor. Its class
- * is made once for each interface. The target's own `[Symbol.dispose]`, if it has one, is called
- * when the peer gives the capability back or the link ends.
+ * A local object, as what capnweb lets the peer reach: exactly the methods of its descriptor. Its
+ * class is made once for each interface. The target's own `[Symbol.dispose]`, if it has one, is
+ * called when the peer gives the capability back or the link ends.
  */
 import { RpcTarget } from 'capnweb'
 import type { Interface, Method } from './interface.ts'

@@ -1,8 +1,9 @@
 /**
  * The answering side of a link: which calls are being worked on, which capabilities it handed out.
  *
- * Each call has a signal, which aborts when the caller's deadline passes, when the caller flushes the
- * call, and when the link ends. It is made when the target first looks at it: most calls end sooner.
+ * Each call has a signal, which aborts when the caller's deadline passes, when the caller flushes
+ * the call, and when the link ends. It is made when the target first looks at it: most calls end
+ * sooner.
  */
 import { assert } from '../base/assert.ts'
 import { abortError, type Clock, type Deadline, deadline } from '../base/clock.ts'

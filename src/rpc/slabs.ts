@@ -1,7 +1,7 @@
 /**
- * Memory that a socket is read into, used again and again: at gigabytes per second, a fresh buffer for
- * each read costs more than the reading. A slab is free again when everyone who kept a part of it
- * has let go. Invariant: no byte of a slab is overwritten while someone still holds it.
+ * Memory that a socket is read into, used again and again: at gigabytes per second, a fresh buffer
+ * for each read costs more than the reading. A slab is free again when everyone who kept a part of
+ * it has let go. Invariant: no byte of a slab is overwritten while someone still holds it.
  */
 import { assert } from '../base/assert.ts'
 

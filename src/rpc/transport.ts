@@ -2,12 +2,12 @@
  * One end of a link: capnweb's messages as lines of JSON on a byte stream; docs/protocol.md has the
  * format. It adds what capnweb leaves out: the hello, heartbeats, bounds, and an end with a reason.
  *
- * Two things make a call cheap. All messages of one turn of the event loop leave in one write. And a
- * call is one message, capnweb's `stream` (push, pull and release in one), which is right because
+ * Two things make a call cheap. All messages of one turn of the event loop leave in one write. And
+ * a call is one message, capnweb's `stream` (push, pull and release in one), which is right because
  * this protocol never refers to the result of a call by its number: capabilities are exported.
  *
- * Invariants: after the end nothing is delivered and nothing sent; the end is reported exactly once,
- * before capnweb learns of it.
+ * Invariants: after the end nothing is delivered and nothing sent; the end is reported exactly
+ * once, before capnweb learns of it.
  */
 import type { Duplex } from 'node:stream'
 import type { RpcTransportWithCustomEncoding } from 'capnweb'
@@ -218,8 +218,9 @@ function tooLong(frameBytesMax: number): HolonError {
 }
 
 /**
- * What capnweb is told of the end. Nobody sees it: both sessions settle their calls themselves. It is
- * a text because capnweb serializes it, and for an error object that has Node load all of fetch().
+ * What capnweb is told of the end. Nobody sees it: both sessions settle their calls themselves. It
+ * is a text because capnweb serializes it, and for an error object that has Node load all of
+ * fetch().
  */
 function cheapReason(reason: HolonError): string {
   return reason.message

@@ -1,6 +1,7 @@
 /**
  * Errors on the wire: code, retryable, outcome and details travel as properties beside the message;
- * causes and stacks stay at home. What comes in is validated, since the code decides what callers do.
+ * causes and stacks stay at home. What comes in is validated, since the code decides what callers
+ * do.
  */
 import { HolonError, isErrorCode } from '../base/errors.ts'
 
@@ -32,7 +33,9 @@ export function wireExpression(error: HolonError): readonly unknown[] {
   return ['error', 'Error', message, null, { code, retryable, outcome, details }]
 }
 
-/** Any value that arrived as an error. What carries no known code is `internal`, outcome unknown. */
+/**
+ * Any value that arrived as an error. What carries no known code is `internal`, outcome unknown.
+ */
 export function fromWire(value: unknown): HolonError {
   if (value instanceof HolonError) return value
   const fields = (typeof value === 'object' && value !== null ? value : {}) as Readonly<

@@ -82,8 +82,8 @@ export class Database implements DraftTarget, Disposable {
   }
 
   /**
-   * Decides the txns in order and makes those that take effect durable together. When it throws, see
-   * `sqliteFault` for whether they may be there after a restart; they are not now.
+   * Decides the txns in order and makes those that take effect durable together. When it throws,
+   * see `sqliteFault` for whether they may be there after a restart; they are not now.
    */
   commit(txns: readonly CheckedTxn[], bytesMax: number): BatchResult {
     const draft = new Draft(this.#committed, this, bytesMax)

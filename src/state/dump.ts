@@ -1,6 +1,6 @@
 /**
- * A store as lines of JSON: a head, one entry a line, and a foot with the checksum of all before it,
- * so that a backup is either whole or refused. For backups and for moving between engines.
+ * A store as lines of JSON: a head, one entry a line, and a foot with the checksum of all before
+ * it, so that a backup is either whole or refused. For backups and for moving between engines.
  */
 import { createHash } from 'node:crypto'
 import { HolonError } from '../base/errors.ts'

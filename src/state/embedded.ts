@@ -3,8 +3,8 @@
  * one sync of the disk. A txn is acknowledged when it is durable; reads are of what is durable.
  *
  * Faults: a full disk refuses txns until there is room; a write that certainly did not happen is
- * `unavailable`; a sync that failed is `unknown`, and since nobody can say what the disk holds after
- * that, no txn is accepted until the next open has verified it. Damage is named, never worked
+ * `unavailable`; a sync that failed is `unknown`, and since nobody can say what the disk holds
+ * after that, no txn is accepted until the next open has verified it. Damage is named, never worked
  * around. Reading goes on in all of these.
  */
 import { assert } from '../base/assert.ts'

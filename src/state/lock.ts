@@ -1,7 +1,7 @@
 /**
- * One agent per store. The lock is an empty SQLite file held in an exclusive transaction: the kernel
- * frees it with the process, however that ends, and it does not depend on the database being whole,
- * so a restore can take it too.
+ * One agent per store. The lock is an empty SQLite file held in an exclusive transaction: the
+ * kernel frees it with the process, however that ends, and it does not depend on the database being
+ * whole, so a restore can take it too.
  */
 import { DatabaseSync } from 'node:sqlite'
 import { HolonError } from '../base/errors.ts'

@@ -12,7 +12,9 @@ import type { StateMode } from './port.ts'
 import { readWitness } from './witness.ts'
 
 export interface EmbeddedOptions {
-  /** The database file; its directory is made when missing. Files beside it begin with this name. */
+  /**
+   * The database file; its directory is made when missing. Files beside it begin with this name.
+   */
   readonly path: string
   /** Where the backups are: a missing database with backups is a loss, not a new store. */
   readonly backupDir?: string

@@ -70,7 +70,9 @@ export interface Txn {
   readonly if: readonly Condition[]
   /** All happen, at one revision. A key at most once. */
   readonly then: readonly (Put | Delete)[]
-  /** Unique to this txn, for ever: `newId(random, 20)`. Reused for another txn: `invalid_argument`. */
+  /**
+   * Unique to this txn, for ever: `newId(random, 20)`. Reused for another txn: `invalid_argument`.
+   */
   readonly operationId: string
   readonly writer: string
 }

@@ -1,7 +1,7 @@
 /**
- * The simulated engine: a store in memory, and connections to it that keep every promise of the port
- * or, with chaos, only the promises. The seed behind `random` decides everything, so the same seed
- * on the same simulated clock gives the same trace.
+ * The simulated engine: a store in memory, and connections to it that keep every promise of the
+ * port or, with chaos, only the promises. The seed behind `random` decides everything, so the same
+ * seed on the same simulated clock gives the same trace.
  */
 import { assert } from '../base/assert.ts'
 import { type Clock, sleep, withSignal } from '../base/clock.ts'
@@ -92,7 +92,9 @@ export class SimulatedStore {
     return this.#committed.index.keys(prefix)
   }
 
-  /** An attempt at a txn begins; the function ends it, once, by deciding or (`false`) by vanishing. */
+  /**
+   * An attempt at a txn begins; the function ends it, once, by deciding or (`false`) by vanishing.
+   */
   attempt(txn: CheckedTxn): (decide: boolean) => Decision | undefined {
     const attempts = this.#attempts.get(txn.operationId) ?? { count: 0, refused: false }
     this.#attempts.set(txn.operationId, attempts)

@@ -1,4 +1,7 @@
-/** An entry as engines hold it: the value as JSON text, so that nobody shares an object with a caller. */
+/**
+ * An entry as engines hold it: the value as JSON text, so that nobody shares an object with a
+ * caller.
+ */
 import type { Entry } from './port.ts'
 
 export interface StoredEntry {

@@ -21,7 +21,9 @@ export interface JobObserver {
   readonly onEvent: (event: JobEvent) => void
 }
 
-/** `ended`: the keeper recorded the job's end. `lost`: the keeper is gone without having done so. */
+/**
+ * `ended`: the keeper recorded the job's end. `lost`: the keeper is gone without having done so.
+ */
 export type JobEnd = 'ended' | 'lost'
 
 export interface JobLink extends Disposable {

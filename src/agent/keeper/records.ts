@@ -1,5 +1,6 @@
 /**
- * What a keeper writes down: the line of `state` and the lines of `events` (docs/keeper.md), parsed.
+ * What a keeper writes down: the line of `state` and the lines of `events` (docs/keeper.md),
+ * parsed.
  *
  * A keeper may be killed in the middle of a write, and a newer one may know more kinds and keys:
  * what cannot be read is undefined here and counted by the caller, never an error.
@@ -149,7 +150,10 @@ export function parseEvents(text: string): ParsedEvents {
   return { events, malformed }
 }
 
-/** `code=` or `signal=` (with `core=`, `oom=`) as the kernel's value; undefined when neither is there. */
+/**
+ * `code=` or `signal=` (with `core=`, `oom=`) as the kernel's value; undefined when neither is
+ * there.
+ */
 export function parseExit(fields: Readonly<Record<string, string>>): ExitStatus | undefined {
   const outOfMemory = fields['oom'] === '1' ? { outOfMemory: true } : {}
   const code = wholeNumber(fields['code'])

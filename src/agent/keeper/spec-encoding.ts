@@ -12,7 +12,10 @@ import { percentEncode } from './records.ts'
 const defaultLogFileBytes = limits.logFileBytesMax
 const defaultLogFiles = limits.logFilesMax
 
-/** The payload of an `N` frame. `invalid_argument` for a value with a NUL, `exhausted` over the bound. */
+/**
+ * The payload of an `N` frame. `invalid_argument` for a value with a NUL, `exhausted` over the
+ * bound.
+ */
 export function encodeSpec(spec: JobSpec): Buffer {
   const strings: string[] = []
   const add = (key: string, value: string) => strings.push(`${key}=${checked(spec, key, value)}\0`)
@@ -110,7 +113,9 @@ export function encodeShellSpec(spec: JobSpec): string {
   return text
 }
 
-/** `text` in single quotes, as any POSIX shell reads it back exactly; NULs must have been refused. */
+/**
+ * `text` in single quotes, as any POSIX shell reads it back exactly; NULs must have been refused.
+ */
 export function shellQuote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`
 }

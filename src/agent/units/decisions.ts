@@ -15,7 +15,9 @@ const flushDelayMs = 500
 export interface DecisionJournalDeps {
   readonly clock: Clock
   readonly machine: string
-  /** Writes the record; failures are the writer's to report, the journal tries again at the next. */
+  /**
+   * Writes the record; failures are the writer's to report, the journal tries again at the next.
+   */
   readonly write: (record: DecisionRecord) => Promise<void>
 }
 

@@ -1,9 +1,9 @@
 /**
  * One instance of a unit on this machine: the job that keeps it, or what is left of it.
  *
- * Invariants: at most one job at a time has this instance's directory; what a keeper recorded is told
- * to the journal exactly once; an instance whose keeper died is cleaned of every process before
- * another is started.
+ * Invariants: at most one job at a time has this instance's directory; what a keeper recorded is
+ * told to the journal exactly once; an instance whose keeper died is cleaned of every process
+ * before another is started.
  */
 import type { Clock } from '../../base/clock.ts'
 import { HolonError } from '../../base/errors.ts'
@@ -19,7 +19,9 @@ export interface InstanceDeps {
   readonly launcher: JobLauncher
   /** Ends every process of the job that is left, and resolves when none is or time is up. */
   readonly cleanUp: (job: string) => Promise<void>
-  /** Resolves when that process is gone: an ended job's keeper has its directory a moment longer. */
+  /**
+   * Resolves when that process is gone: an ended job's keeper has its directory a moment longer.
+   */
   readonly untilGone: (pid: number) => Promise<void>
   /** Something changed: state, condition. */
   readonly changed: () => void
@@ -89,7 +91,9 @@ export class Instance {
     await this.#follow(await this.#deps.launcher.open(this.dir, this.#observer(), { signal }))
   }
 
-  /** Starts a new job in place of what is left of an earlier one. Rejects when nothing was started. */
+  /**
+   * Starts a new job in place of what is left of an earlier one. Rejects when nothing was started.
+   */
   async start(spec: JobSpec, signal: AbortSignal): Promise<void> {
     await this.#exclusively(async () => {
       this.#discard()

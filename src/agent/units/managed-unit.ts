@@ -2,9 +2,9 @@
  * One unit on this machine: the wish recorded in State, the instances that are there, and the verbs
  * that bring them together.
  *
- * A verb first records the wish, then asks the plan, then waits for what it led to. `stop` waits for
- * nobody: it takes back the wish at once, and a start or restart under way notices.
- * When the agent dies in the middle, the recorded wish is what its successor follows.
+ * A verb first records the wish, then asks the plan, then waits for what it led to. `stop` waits
+ * for nobody: it takes back the wish at once, and a start or restart under way notices. When the
+ * agent dies in the middle, the recorded wish is what its successor follows.
  */
 import type { Clock } from '../../base/clock.ts'
 import { asHolonError, HolonError } from '../../base/errors.ts'
@@ -185,7 +185,9 @@ export class ManagedUnit {
     })
   }
 
-  /** Carries out what the plan says, task by task; a failed task is recorded and the rest goes on. */
+  /**
+   * Carries out what the plan says, task by task; a failed task is recorded and the rest goes on.
+   */
   async reconcile(signal: AbortSignal): Promise<void> {
     const current = new Map<number, InstanceCondition>()
     for (const instance of this.instances()) {

@@ -2,8 +2,8 @@
  * The decision of one unit on one machine, pure: what is wanted and what is there give the ordered
  * tasks that lead from one to the other, each with a reason that an operator can read.
  *
- * An instance that ended stays ended until somebody asks for a start: whether a process is restarted
- * is the unit's own `Restart=`, which the keeper has already followed to its end by then.
+ * An instance that ended stays ended until somebody asks for a start: whether a process is
+ * restarted is the unit's own `Restart=`, which the keeper has already followed to its end by then.
  */
 
 export interface DesiredUnit {

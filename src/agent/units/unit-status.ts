@@ -1,4 +1,6 @@
-/** A managed unit as the values that doors show: status, systemctl's properties, what comes next. */
+/**
+ * A managed unit as the values that doors show: status, systemctl's properties, what comes next.
+ */
 import { cgroupCpuMs, cgroupMemoryBytes } from '../../io/cgroups.ts'
 import type { ActiveState, InstanceStatus, UnitStatus } from '../../kernel/types.ts'
 import type { Instance } from './instance.ts'

@@ -1,4 +1,6 @@
-/** The kernel's Unit as one caller may use it: everyone may look, root and the agent's own user act. */
+/**
+ * The kernel's Unit as one caller may use it: everyone may look, root and the agent's own user act.
+ */
 import type { Unit, UnitFile } from '../../kernel/kernel.ts'
 import type { CallOptions, LogPage, LogQuery, UnitStatus, WhyAnswer } from '../../kernel/types.ts'
 import type { Logs } from '../logs.ts'

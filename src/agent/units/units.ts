@@ -1,4 +1,6 @@
-/** All units of this machine: loading them from State, taking over their jobs, finding one by name. */
+/**
+ * All units of this machine: loading them from State, taking over their jobs, finding one by name.
+ */
 import { HolonError } from '../../base/errors.ts'
 import type { UnitFile } from '../../kernel/kernel.ts'
 import { unitProblemsError } from '../../unit/parse.ts'

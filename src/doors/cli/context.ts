@@ -1,4 +1,6 @@
-/** What a command of the CLI is given: the system, the terminal, and how to report its exit status. */
+/**
+ * What a command of the CLI is given: the system, the terminal, and how to report its exit status.
+ */
 import type { Clock, Deadline } from '../../base/clock.ts'
 import type { System } from '../../kernel/kernel.ts'
 

@@ -1,4 +1,6 @@
-/** Dispatch: global options, the overview, one command, and the exit status of whatever happened. */
+/**
+ * Dispatch: global options, the overview, one command, and the exit status of whatever happened.
+ */
 import { deadline as makeDeadline } from '../../base/clock.ts'
 import { asHolonError, type ErrorCode, HolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
@@ -159,7 +161,9 @@ function isCommanderError(error: unknown): error is Error & { code: string; exit
   )
 }
 
-/** `holon ps | head -1`: the reader's leaving is no failure of ours; end as a local program does. */
+/**
+ * `holon ps | head -1`: the reader's leaving is no failure of ours; end as a local program does.
+ */
 function exitQuietlyWhenReaderLeaves(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error

@@ -1,7 +1,7 @@
 /**
- * Runs the everyday commands once, unseen, right after `holon up`: the compiled code of whatever this
- * process has run is then kept for all that follow (io/program-code.ts). Without it every command
- * would compile its own part each time, for some 10 ms.
+ * Runs the everyday commands once, unseen, right after `holon up`: the compiled code of whatever
+ * this process has run is then kept for all that follow (io/program-code.ts). Without it every
+ * command would compile its own part each time, for some 10 ms.
  */
 import { PassThrough, Writable } from 'node:stream'
 import type { CliContext } from './context.ts'

@@ -21,15 +21,18 @@ const names = () => commandTable.map((entry) => entry.name).join(' ')
 const unitVerbs = 'start|stop|restart|enable|disable|status|cat|show|why|logs|is-active|is-failed'
 
 const bash = () => `_holon() {
-  local word=\${COMP_WORDS[COMP_CWORD]} verb=\${COMP_WORDS[1]}
+  local word=\${COMP_WORDS[COMP_CWORD]} verb=\${COMP_WORDS[1]} list
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W '${names()}' -- "$word")); return
+    list='${names()}'
+    COMPREPLY=($(compgen -W "$list" -- "$word")); return
   fi
   case $verb in
     ${unitVerbs})
-      COMPREPLY=($(compgen -W "$(holon list-units -o jsonl 2>/dev/null | sed 's/.*"name":"\\([^"]*\\)","description".*/\\1/')" -f -- "$word")) ;;
+      list=$(holon list-units --no-headers 2>/dev/null | cut -d' ' -f1)
+      COMPREPLY=($(compgen -W "$list" -f -- "$word")) ;;
     attach|wait)
-      COMPREPLY=($(compgen -W "$(holon runs --no-headers 2>/dev/null | cut -d' ' -f1)" -- "$word")) ;;
+      list=$(holon runs --no-headers 2>/dev/null | cut -d' ' -f1)
+      COMPREPLY=($(compgen -W "$list" -- "$word")) ;;
     run)
       COMPREPLY=($(compgen -c -- "$word")) ;;
     *)

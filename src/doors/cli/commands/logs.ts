@@ -27,7 +27,9 @@ interface LogsCommandOptions {
   readonly diskUsage?: boolean
 }
 
-/** How long the agent may hold a call of `-f` open; it answers at once when something is written. */
+/**
+ * How long the agent may hold a call of `-f` open; it answers at once when something is written.
+ */
 const followWaitMs = 20_000
 const callMarginMs = 10_000
 const retryFirstMs = 100

@@ -1,4 +1,7 @@
-/** `holon status`: this system; `holon status UNIT…`: units, with systemctl's look and exit statuses. */
+/**
+ * `holon status`: this system; `holon status UNIT…`: units, with systemctl's look and exit
+ * statuses.
+ */
 import { Command } from 'commander'
 import { HolonError } from '../../../base/errors.ts'
 import type { Unit } from '../../../kernel/kernel.ts'

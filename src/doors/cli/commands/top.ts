@@ -1,4 +1,6 @@
-/** `holon top`: the busiest processes of all machines, live in the terminal or as text for a pipe. */
+/**
+ * `holon top`: the busiest processes of all machines, live in the terminal or as text for a pipe.
+ */
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { sleep } from '../../../base/clock.ts'
 import { asHolonError, HolonError } from '../../../base/errors.ts'

@@ -1,4 +1,7 @@
-/** start stop restart enable disable is-active is-failed cat: systemctl's verbs, words and exit statuses. */
+/**
+ * start stop restart enable disable is-active is-failed cat: systemctl's verbs, words and exit
+ * statuses.
+ */
 import { Command } from 'commander'
 import { asHolonError, HolonError } from '../../../base/errors.ts'
 import type { InstanceStatus, UnitStatus } from '../../../kernel/types.ts'

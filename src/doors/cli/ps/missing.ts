@@ -6,7 +6,9 @@ import { clockText } from './durations.ts'
 /** The exit status of an answer that lacks machines. */
 export const missingExitStatus = 4
 
-/** "3 of 4 machines answered; n4 did not (unavailable, last seen 14:02:11)"; undefined if all did. */
+/**
+ * "3 of 4 machines answered; n4 did not (unavailable, last seen 14:02:11)"; undefined if all did.
+ */
 export function missingText(
   listing: Pick<ProcessListing, 'missing' | 'machines'>,
   localTime: (wallMs: number) => LocalTime,

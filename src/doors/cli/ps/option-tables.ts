@@ -1,4 +1,6 @@
-/** The options of `ps` in its three styles: what each letter or word does to the draft of a request. */
+/**
+ * The options of `ps` in its three styles: what each letter or word does to the draft of a request.
+ */
 import type { Column } from './columns.ts'
 import type { Layout } from './layouts.ts'
 import {

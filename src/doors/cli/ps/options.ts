@@ -1,7 +1,7 @@
 /**
  * Reads the command lines that people type for `ps`: UNIX options (`-ef`, `-o pid,comm`), BSD ones
- * without a dash (`aux`, `ax`), long ones, and mixtures. Habit decides what an odd one means: `-aux`
- * is `aux`. What needs facts that Holon does not read is refused by name, never ignored.
+ * without a dash (`aux`, `ax`), long ones, and mixtures. Habit decides what an odd one means:
+ * `-aux` is `aux`. What needs facts that Holon does not read is refused by name, never ignored.
  */
 
 import { layoutColumns } from './layouts.ts'

@@ -25,7 +25,8 @@ export interface PsRequest {
 /** -o's list: names with an optional width and header, `pid,user:12,args=COMMAND LINE`. */
 export function parseColumns(list: string): Column[] {
   const columns: Column[] = []
-  // A header may hold spaces, but a list may be separated by them: the comma decides when there is one.
+  // A header may hold spaces, but a list may be separated by them: the comma decides when there is
+  // one.
   const parts = list.split(list.includes(',') || list.includes('=') ? /,/ : /[,\s]+/)
   for (const part of parts) {
     const match = /^\s*([^=:\s]+)(?::(\d{1,4}))?\s*(?:=(.*))?$/s.exec(part)

@@ -1,4 +1,6 @@
-/** Lays processes out as a table: widths from the data, one line each, cut to the terminal. Pure. */
+/**
+ * Lays processes out as a table: widths from the data, one line each, cut to the terminal. Pure.
+ */
 import type { ProcessInfo } from '../../../kernel/types.ts'
 import type { Column, View } from './columns.ts'
 import type { SortKey } from './request.ts'

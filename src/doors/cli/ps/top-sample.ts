@@ -1,4 +1,6 @@
-/** What `top` shows of two readings of the process table: who used how much CPU in between. Pure. */
+/**
+ * What `top` shows of two readings of the process table: who used how much CPU in between. Pure.
+ */
 import type { MissingMachine, ProcessInfo, ProcessListing } from '../../../kernel/types.ts'
 import type { MachineFacts } from './columns.ts'
 

@@ -3,7 +3,8 @@
  * itself anything, escape sequences included; what is printed never steers the terminal.
  */
 
-// Control characters, bytes that were no UTF-8, lone halves, and marks that turn the direction of text.
+// Control characters, bytes that were no UTF-8, lone halves, and marks that turn the direction of
+// text.
 const unprintable = /[\p{Cc}\p{Cs}\uFFFD\u200E\u200F\u2028-\u202E\u2066-\u2069]/gu
 const plain = /^[ -~]*$/
 
