@@ -14,6 +14,8 @@ const report = (message: string) => {
 }
 
 async function main(): Promise<void> {
+  // What ps shows; Node would call itself MainThread.
+  process.title = 'holon-agent'
   const host = realHost()
   const ending = Promise.withResolvers<string>()
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {

@@ -1,6 +1,6 @@
 /** Starting the agent's process in the background, away from the caller's terminal. */
 import { spawn } from 'node:child_process'
-import { mkdirSync, openSync } from 'node:fs'
+import { mkdirSync, openSync, renameSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Host } from './host.ts'
 
@@ -18,6 +18,8 @@ export function spawnAgent(
   logPath: string,
 ): { readonly pid: number; readonly exited: () => string | undefined } {
   mkdirSync(dirname(logPath), { recursive: true, mode: 0o711 })
+  const old = statSync(logPath, { throwIfNoEntry: false })
+  if (old !== undefined && old.size > logBytesMax) renameSync(logPath, `${logPath}.1`)
   const log = openSync(logPath, 'a', 0o600)
   const child = spawn(join(packageDir(), 'holon'), ['up', '--foreground'], {
     detached: true,
