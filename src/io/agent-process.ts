@@ -9,6 +9,9 @@ export function packageDir(): string {
   return dirname(dirname(process.argv[1] ?? ''))
 }
 
+/** The agent says little; what is more than this belongs to an earlier life of it. */
+const logBytesMax = 4 * 1024 * 1024
+
 /**
  * Runs `holon up --foreground` detached; it writes to the log. `exited` tells how it ended, if it
  * did.
