@@ -164,7 +164,7 @@ const cat: Case = async (agent) => {
   const [oursRate, peerRate] = [(gib * 1000) / ours, (gib * 1000) / peer]
   return [
     {
-      what: 'holon run cat, 2 GiB / cat | cat',
+      what: 'holon run cat, 2 GiB / cat',
       ours: oursRate,
       peer: peerRate,
       unit: 'GiB/s',
