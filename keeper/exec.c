@@ -364,9 +364,9 @@ static char *env_entry(char *buffer, size_t bytes, const char *name, const char 
 
 /* Adds the keeper's variables behind the spec's, in buffers that are written anew each time. */
 static char **build_env(const struct spawn *spawn) {
-  static char job[300], main_pid[32], service_result[64], exit_code[64], exit_status[64];
+  static char job[PATH_BYTES_MAX + 16], main_pid[32], service_result[64], exit_code[64], exit_status[64];
   char **next = spec->env + spec->env_count;
-  *next++ = env_entry(job, sizeof job, "HOLON_JOB", spec->id);
+  *next++ = env_entry(job, sizeof job, "HOLON_JOB", spec->dir);
   if (spawn->main_pid > 0) {
     snprintf(main_pid, sizeof main_pid, "MAINPID=%d", (int)spawn->main_pid);
     *next++ = main_pid;

@@ -77,7 +77,7 @@ launch() { # run index main-pid: becomes the command; its pid is that of this su
   enter_directory
   [ -e "$command_path" ] || refuse ENOENT 203 "no such file"
   if [ -d "$command_path" ] || [ ! -x "$command_path" ]; then refuse EACCES 203 "not executable"; fi
-  extra="HOLON_JOB=$id"
+  extra="HOLON_JOB=$dir"
   [ "$main" = 0 ] || extra="$extra MAINPID=$main"
   umask "$job_umask"
   trap - HUP INT TERM
@@ -120,7 +120,7 @@ signal_one() {
 }
 
 strays() { # pids with the job's mark; a process can leave its group, hardly its environment
-  grep -lzxF "HOLON_JOB=$id" /proc/[0-9]*/environ 2>/dev/null
+  grep -lzxF "HOLON_JOB=$dir" /proc/[0-9]*/environ 2>/dev/null
 }
 
 anybody() { # whether a process of the job is left

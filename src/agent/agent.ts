@@ -151,6 +151,7 @@ export class Agent implements AsyncDisposable {
       clock: this.#deps.clock,
       proc: this.#proc,
       cgroups: (job) => jobCgroups(this.#cgroups, job),
+      jobDir: (job) => this.#job(job),
       report: this.#deps.report,
     })
     return {

@@ -12,6 +12,8 @@ export interface LeftoversDeps {
   readonly clock: Clock
   readonly proc: ProcFs
   readonly cgroups: (job: string) => readonly string[]
+  /** The job's directory: no other agent on this host has the same. */
+  readonly jobDir: (job: string) => string
   readonly report: (message: string) => void
 }
 
@@ -56,7 +58,8 @@ export class Leftovers {
 
   #find(job: string, groups: readonly string[]): readonly number[] {
     const pids = new Set(cgroupPids(groups))
-    for (const pid of this.#deps.proc.pidsWithEnvironment('HOLON_JOB', job)) pids.add(pid)
+    const dir = this.#deps.jobDir(job)
+    for (const pid of this.#deps.proc.pidsWithEnvironment('HOLON_JOB', dir)) pids.add(pid)
     return [...pids].filter((pid) => {
       const state = this.#deps.proc.stat(pid)?.state
       return state !== undefined && state !== 'Z' && state !== 'X'

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { mkdirSync, openSync, renameSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { asHolonError, HolonError } from '../base/errors.ts'
 import type { Host } from './host.ts'
 
 /** The root of the installed package or clone: the bundles lie in its dist/. */
@@ -20,10 +21,7 @@ export function spawnAgent(
   host: Host,
   logPath: string,
 ): { readonly pid: number; readonly exited: () => string | undefined } {
-  mkdirSync(dirname(logPath), { recursive: true, mode: 0o711 })
-  const old = statSync(logPath, { throwIfNoEntry: false })
-  if (old !== undefined && old.size > logBytesMax) renameSync(logPath, `${logPath}.1`)
-  const log = openSync(logPath, 'a', 0o600)
+  const log = openLog(logPath)
   const child = spawn(join(packageDir(), 'holon'), ['up', '--foreground'], {
     detached: true,
     stdio: ['ignore', log, log],
@@ -39,4 +37,21 @@ export function spawnAgent(
   })
   child.unref()
   return { pid: child.pid ?? 0, exited: () => ended }
+}
+
+function openLog(path: string): number {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o711 })
+    const old = statSync(path, { throwIfNoEntry: false })
+    if (old !== undefined && old.size > logBytesMax) renameSync(path, `${path}.1`)
+    return openSync(path, 'a', 0o600)
+  } catch (error) {
+    const { code, message } = asHolonError(error)
+    throw new HolonError(
+      code,
+      `the agent cannot write its log ${path}: ${message}; ` +
+        'it needs a state directory that is writable and has room (HOLON_DIR chooses another)',
+      { cause: error },
+    )
+  }
 }

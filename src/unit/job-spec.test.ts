@@ -133,7 +133,7 @@ test('compileJob() builds the environment in the order of systemd', () => {
     B: 'one',
     N: 'web.service',
     C: 'two',
-    HOLON_JOB: 'web.service.2',
+    HOLON_JOB: '/run/holon/jobs/web.service.2',
   })
   assert.deepEqual(
     compiled.warnings.map(({ file, line }) => [file, line]),

@@ -212,7 +212,7 @@ function makeEnvironment(
   for (const entry of environmentFilesOf(unit, context.specifiers)) {
     for (const [name, value] of readEnvironmentFile(entry, context, warnings)) env.set(name, value)
   }
-  env.set('HOLON_JOB', context.id)
+  env.set('HOLON_JOB', context.dir)
   return env
 }
 

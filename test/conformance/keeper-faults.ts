@@ -101,7 +101,7 @@ export function faultTests(bench: Bench): void {
     assert.equal(await next.link.ended, 'lost')
     if (alive(pid)) {
       const environ = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
-      assert.ok(environ.includes(`HOLON_JOB=${spec.id}`))
+      assert.ok(environ.includes(`HOLON_JOB=${spec.dir}`))
       process.kill(pid, 'SIGKILL')
     }
   })

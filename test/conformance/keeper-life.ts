@@ -90,7 +90,7 @@ export function lifeTests(bench: Bench): void {
     await job.ended()
     const text = texts(spec).join('\n')
     assert.ok(text.includes(`STRANGE=${strange}`), text)
-    assert.ok(text.includes(`HOLON_JOB=${spec.id}`), text)
+    assert.ok(text.includes(`HOLON_JOB=${spec.dir}`), text)
     assert.ok(!text.includes('\nHOME='), text)
     assert.match(text, /\ncwd=\/usr\numask=0?027\n/)
     assert.match(text, /SigBlk:0000000000000000\nSigIgn:0000000000000000/)

@@ -26,7 +26,7 @@ export function streamTests(bench: Bench): void {
       collect(stdio.stdout),
       collect(stdio.stderr),
     ])
-    assert.deepEqual([exit, out, err], [{ code: 7 }, `got hello\n${spec.id}\n`, 'err\n'])
+    assert.deepEqual([exit, out, err], [{ code: 7 }, `got hello\n${spec.dir}\n`, 'err\n'])
     await eventually(
       () => !readdirSync(root).includes(spec.dir.split('/').at(-1) ?? ''),
       () => 'the directory is still there',

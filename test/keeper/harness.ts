@@ -277,9 +277,9 @@ export class Nursery implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.child.stdin?.end()
     for (const job of this.#jobs) {
-      for (const pid of processesOf(job.id)) killQuietly(pid)
+      for (const pid of processesOf(job)) killQuietly(pid)
       if (existsSync(join(job.dir, 'sock'))) killQuietly(job.keeperPid)
-      for (const pid of processesOf(job.id)) killQuietly(pid)
+      for (const pid of processesOf(job)) killQuietly(pid)
     }
     rmSync(this.dir, { recursive: true, force: true })
   }
@@ -302,12 +302,12 @@ export function isAlive(pid: number): boolean {
 }
 
 /** Living processes that carry the job's HOLON_JOB, as the agent looks for leftovers. */
-export function processesOf(id: string): readonly number[] {
+export function processesOf(job: { readonly dir: string }): readonly number[] {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
   return pids.map(Number).filter((pid) => {
     try {
       const env = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
-      return env.includes(`HOLON_JOB=${id}`) && isAlive(pid)
+      return env.includes(`HOLON_JOB=${job.dir}`) && isAlive(pid)
     } catch {
       return false
     }

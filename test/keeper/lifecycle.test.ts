@@ -232,7 +232,7 @@ test('env, cwd, umask, arguments and HOLON_JOB reach the command exactly', async
     .split('\n')
     .slice(0, -1)
     .map((line) => line.slice(line.indexOf(' F ') + 3))
-  assert.deepEqual(texts.slice(0, 3), ['A=', 'B=2=3', 'HOLON_JOB=web.service/2'])
+  assert.deepEqual(texts.slice(0, 3), ['A=', 'B=2=3', `HOLON_JOB=${job.dir}`])
   assert.deepEqual(texts.slice(3, 5), [nursery.dir, '0027'])
   assert.equal(texts.at(-1), 'zero|a  b\t"c"')
 })

@@ -53,7 +53,7 @@ test('stop: a job that ignores SIGTERM is killed after timeout-stop-ms', async (
   const state = await job.stop()
   assert.deepEqual([state['phase'], state['result'], state['signal']], ['failed', 'timeout', '9'])
   assert.match(job.story, /stop:agent kill:15:all kill:9:all exit:start:9/)
-  assert.deepEqual(processesOf('a'), [])
+  assert.deepEqual(processesOf(job), [])
 })
 
 test('stop: send-sigkill=0 gives up instead, and kill-signal is used', async () => {
@@ -151,7 +151,7 @@ test('daemonized leftovers are found without a control group and ended before a 
   )
   assert.equal(isAlive(child), false)
   await job.stop()
-  assert.deepEqual(processesOf('a'), [])
+  assert.deepEqual(processesOf(job), [])
 })
 
 test('daemonized leftovers in a cgroup v2 are killed with it, and it is removed', {

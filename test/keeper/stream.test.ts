@@ -12,7 +12,7 @@ const stream = ['output=stream', 'timeout-stop-ms=100']
 test('stream: starts when the client attaches, gives output and end, leaves nothing', async () => {
   await using nursery = new Nursery()
   const job = await nursery.start('a', [...stream, ...sh('echo out; echo err >&2; exit 3')])
-  assert.deepEqual(processesOf('a'), [])
+  assert.deepEqual(processesOf(job), [])
   const client = job.attach()
   assert.equal(await client.end(), 'code 3')
   assert.deepEqual([client.text('O'), client.text('E')], ['out\n', 'err\n'])
@@ -40,7 +40,7 @@ test('stream: 64 MiB through, byte for byte, with a client that is slow at times
   const job = await nursery.start('a', [...stream, ...exec('start', ['/bin/cat', file])])
   const client = job.attach()
   client.socket.pause()
-  await until('cat to fill the pipe', () => processesOf('a').length === 1)
+  await until('cat to fill the pipe', () => processesOf(job).length === 1)
   client.socket.resume()
   assert.equal(await client.end(), 'code 0')
   const hash = createHash('sha256')
@@ -72,7 +72,7 @@ test('stream: a second connection signals while the first waits for the job to r
   ])
   const client = job.attach('io')
   for (let i = 0; i < 100; i++) client.send('I', Buffer.alloc(65_536))
-  await until('the job', () => processesOf('a').length === 1)
+  await until('the job', () => processesOf(job).length === 1)
   const urgent = job.connect(encode('S', Buffer.from([2])))
   assert.equal(await client.end(), 'signal 2')
   assert.equal(await urgent.end(), 'signal 2')
@@ -115,10 +115,10 @@ test('stream: when the client closes, the job is hung up, and killed if it ignor
   ])
   for (const job of [mild, hard]) {
     const client = job.attach()
-    await until('the job', () => processesOf(job.id).length > 0)
+    await until('the job', () => processesOf(job).length > 0)
     if (job === hard) await until('its trap', () => client.text('O') === 'ready\n')
     client.socket.destroy()
-    await until('its end', () => processesOf(job.id).length === 0)
+    await until('its end', () => processesOf(job).length === 0)
     await until('the keeper to go', () => !isAlive(job.keeperPid) && !existsSync(job.dir))
   }
 })
@@ -128,9 +128,9 @@ test('stream: a client that goes while output waits for it does not leave the ke
   const job = await nursery.start('a', [...stream, ...exec('start', ['/usr/bin/yes'])])
   const client = job.attach()
   client.socket.pause()
-  await until('the job', () => processesOf('a').length > 0)
+  await until('the job', () => processesOf(job).length > 0)
   client.socket.destroy()
-  await until('the keeper to go', () => !isAlive(job.keeperPid) && processesOf('a').length === 0)
+  await until('the keeper to go', () => !isAlive(job.keeperPid) && processesOf(job).length === 0)
 })
 
 test('stream: a keeper that waits for a slow client costs no time', async () => {

@@ -159,7 +159,7 @@ class Job implements LocalStreamJob {
     const child = spawnLocalChild({
       path: command.path,
       argv: command.argv,
-      env: { ...env, HOLON_JOB: spec.id },
+      env: { ...env, HOLON_JOB: spec.dir },
       cwd: where,
       ...this.#identity(),
       umask: spec.umask,
