@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . ./scripts/find-node.sh
 if ! node=$(find_node "$PWD"); then
-  npm ci --no-fund --no-audit >&2
+  npm ci --include=dev --include=optional --no-fund --no-audit --loglevel=error >&2
   node=$(find_node "$PWD") || { echo "holon: no pinned Node for $(uname -m) after npm ci; see docs/install.md" >&2; exit 1; }
 fi
 PATH="$(dirname "$node"):$PATH" exec "$node" "$@"
