@@ -32,6 +32,8 @@ class Terminal implements Disposable {
         '-f',
         '/dev/null',
         'new-session',
+        '-c',
+        agent.dir,
         '-d',
         '-x',
         String(columns),
