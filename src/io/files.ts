@@ -99,8 +99,13 @@ export function listDir(path: string): readonly string[] {
   }
 }
 
+/** False also for what may not be looked at. */
 export function isDir(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+  } catch {
+    return false
+  }
 }
 
 export function exists(path: string): boolean {

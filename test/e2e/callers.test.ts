@@ -1,7 +1,7 @@
 /** Who may do what: root everything, others what is theirs. Needs root, to be two users. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { isRoot, launcher, type Result, TestAgent } from './harness.ts'
@@ -34,6 +34,18 @@ test('a user whom the agent has not met gets a socket in a directory of its own'
   assert.match(asNobody('status').stdout, /Holon/)
   const dir = statSync(join(agent.dir, 'run/user', String(nobody)))
   assert.deepEqual([dir.uid, dir.mode & 0o777], [nobody, 0o700])
+})
+
+const systemRuns = existsSync('/run/holon/knock') ? 'the system has a Holon of its own' : false
+
+test("a user with somebody else's HOME is told what is the matter", {
+  skip: skip || systemRuns,
+}, () => {
+  const env = { PATH: process.env['PATH'], HOME: join(agent.dir, 'state') }
+  const options = ['--reuid', '65534', '--regid', '65534', '--clear-groups', launcher, 'status']
+  const { status, stderr } = spawnSync('setpriv', options, { env, encoding: 'utf8', cwd: '/' })
+  assert.equal(status, 69, stderr)
+  assert.match(stderr, /holon up/)
 })
 
 test('others see all processes and units', { skip }, () => {
