@@ -104,6 +104,10 @@ export class Logs {
       if (position !== undefined) await source.seekPosition(position)
     }
     const { entries, full } = await this.#collect(sources, query, signal)
+    // What was written since the tail was sought pushes out what is now before it.
+    if (cursor === undefined && query.tail !== undefined && entries.length > query.tail) {
+      entries.splice(0, entries.length - query.tail)
+    }
     const positions: Record<string, LogPosition> = { ...cursor }
     for (const source of sources) positions[source.instance] = await source.position()
     return { entries, cursor: encodeCursor(positions), atEnd: !full }
