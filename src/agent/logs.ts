@@ -104,10 +104,7 @@ export class Logs {
       if (position !== undefined) await source.seekPosition(position)
     }
     const { entries, full } = await this.#collect(sources, query, signal)
-    // What was written since the tail was sought pushes out what is now before it.
-    if (cursor === undefined && query.tail !== undefined && entries.length > query.tail) {
-      entries.splice(0, entries.length - query.tail)
-    }
+    if (cursor === undefined && query.tail !== undefined) keepLastLines(entries, query.tail)
     const positions: Record<string, LogPosition> = { ...cursor }
     for (const source of sources) positions[source.instance] = await source.position()
     return { entries, cursor: encodeCursor(positions), atEnd: !full }
@@ -221,6 +218,15 @@ interface TailSource {
   head: PlacedLine | undefined
   /** Stream of the earliest line taken: a part before it belongs to it. */
   followedBy: 'stdout' | 'stderr' | undefined
+}
+
+/**
+ * What was written since the tail was sought pushes out what is now before it. A line in several
+ * parts is one line.
+ */
+function keepLastLines(entries: LogEntry[], count: number): void {
+  let surplus = entries.filter((entry) => entry.complete).length - count
+  while (surplus > 0) if (entries.shift()?.complete) surplus--
 }
 
 /** Puts the sources before the last `query.tail` entries of all of them together. */
