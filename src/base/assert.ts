@@ -11,8 +11,3 @@ export class AssertionError extends Error {
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new AssertionError(`bug: ${message}`)
 }
-
-/** Marks a switch as complete: it does not compile when a case is missing. */
-export function unreachable(value: never): never {
-  throw new AssertionError(`bug: unexpected ${JSON.stringify(value)}`)
-}
