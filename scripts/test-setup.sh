@@ -3,7 +3,8 @@
 # compare with, the source of a C package to build. Needs root to install; without it, the tests
 # that lack something say so and are skipped.
 set -eu
-packages='gcc libc6-dev make procps redis-server redis-tools util-linux e2fsprogs dpkg-dev xz-utils busybox tmux runit'
+packages='gcc libc6-dev make procps redis-server redis-tools util-linux e2fsprogs dpkg-dev xz-utils busybox tmux runit
+  etcd-server etcd-client iproute2 nftables iptables faketime'
 source_package=tree # plain C, a plain Makefile, no libraries
 source_cache=/var/cache/holon-test-source
 

@@ -83,7 +83,7 @@ export class Logs {
 
   /** Of all logs of this machine. */
   usage(): LogUsage {
-    return logUsageBelow(this.#options.dir)
+    return { ...logUsageBelow(this.#options.dir), missing: [] }
   }
 
   async #page(
@@ -107,7 +107,7 @@ export class Logs {
     if (cursor === undefined && query.tail !== undefined) keepLastLines(entries, query.tail)
     const positions: Record<string, LogPosition> = { ...cursor }
     for (const source of sources) positions[source.instance] = await source.position()
-    return { entries, cursor: encodeCursor(positions), atEnd: !full }
+    return { entries, cursor: encodeCursor(positions), atEnd: !full, missing: [] }
   }
 
   async #collect(sources: readonly LogSource[], query: LogQuery, signal: AbortSignal) {

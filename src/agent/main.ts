@@ -1,6 +1,7 @@
 /** The agent's process: starts it, tells the operator, ends it orderly on SIGTERM and SIGINT. */
 import { asHolonError, HolonError } from '../base/errors.ts'
 import { version } from '../base/version.ts'
+import { nameInFleet } from '../cluster/fleet.ts'
 import { packageDir } from '../io/agent-process.ts'
 import { realClock } from '../io/clock.ts'
 import { realHost } from '../io/host.ts'
@@ -13,28 +14,42 @@ const report = (message: string) => {
   process.stderr.write(`${new Date(realClock.wallMs()).toISOString()} ${message}\n`)
 }
 
+/** The machine has joined a fleet or left it: everything is opened again, in the same process. */
+const beginAnew = 'begin anew'
+
 async function main(): Promise<void> {
   // What ps shows; Node would call itself MainThread.
   process.title = 'holon-agent'
   const host = realHost()
-  const ending = Promise.withResolvers<string>()
+  const directories = ownDirectories(host.env, host.uid)
+  let ending = Promise.withResolvers<string>()
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => ending.resolve(signal))
   }
-  const directories = ownDirectories(host.env, host.uid)
-  const agent = await Agent.start(
-    { clock: realClock, random: realRandom, host, report },
-    {
-      directories,
-      machine: machineName(host.hostname()),
-      packageDir: packageDir(),
-      forceShKeeper: host.env['HOLON_KEEPER'] === 'sh',
-      onShutdown: () => ending.resolve('holon down'),
-    },
-  )
-  report(`holon ${version} is up, pid ${host.pid}, state in ${directories.stateDir}`)
-  report(`ending: ${await ending.promise}`)
-  await agent[Symbol.asyncDispose]()
+  for (;;) {
+    const agent = await Agent.start(
+      { clock: realClock, random: realRandom, host, report },
+      {
+        directories,
+        machine: nameInFleet(directories.stateDir) ?? machineName(host.hostname()),
+        port: {
+          listen: host.env['HOLON_LISTEN'],
+          advertise: host.env['HOLON_ADVERTISE'],
+          state: host.env['HOLON_STATE'],
+        },
+        packageDir: packageDir(),
+        forceShKeeper: host.env['HOLON_KEEPER'] === 'sh',
+        onEnd: (how) => ending.resolve(how),
+      },
+    )
+    report(`holon ${version} is up, pid ${host.pid}, state in ${directories.stateDir}`)
+    const why = await ending.promise
+    report(`ending: ${why}`)
+    // A signal that comes from now on must not be missed by the next round.
+    ending = Promise.withResolvers<string>()
+    await agent[Symbol.asyncDispose]()
+    if (why !== beginAnew) return
+  }
 }
 
 main().then(

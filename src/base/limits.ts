@@ -27,6 +27,37 @@ export const limits = {
   heartbeatIntervalMs: 5_000,
   /** Silence after which a peer counts as gone. */
   heartbeatTimeoutMs: 20_000,
+  /** The same between machines: a machine that says nothing for so long is lost. */
+  peerHeartbeatIntervalMs: 2_000,
+  peerHeartbeatTimeoutMs: 8_000,
+  /** Connecting to another machine, with TLS. */
+  dialTimeoutMs: 5_000,
+  /** Connections that the port for other machines holds. A descriptor and about 100 KiB each. */
+  portConnectionsMax: 4_096,
+  /** Those of them still in their handshake; the oldest gives way. Bounds what strangers hold. */
+  portHandshakesMax: 256,
+  handshakeMs: 5_000,
+  /** Joining and renewing at the same time, and how long each may take. */
+  joinsMax: 64,
+  joinMs: 10_000,
+  /** A message of joining: a few certificates and the names of all machines. */
+  joinMessageBytesMax: 64 * 1024,
+  /** Invitations kept, used up and expired ones for a week, so that it can be said what they were. */
+  invitesMax: 256,
+  /** A certificate's life; renewed after a seventh of it. */
+  certificateMs: 7 * 24 * 3600_000,
+  /** How far two machines' clocks may be apart. */
+  clockGraceMs: 5 * 60_000,
+  /** Links to other machines kept open. A descriptor and about 100 KiB each. */
+  linksMax: 1_024,
+  /** How long machines have to answer a question to all of them. */
+  fanOutMs: 2_000,
+  /** A machine tells those that keep the state that it is alive. */
+  beatIntervalMs: 500,
+  /** Silence after which a machine is asked whether it is there. */
+  beatSilenceMs: 2_000,
+  /** A suspect machine is called down after this. */
+  suspectMs: 30_000,
   /** A data frame on a job's byte stream. The size of a Linux pipe: one read, one frame. */
   streamFrameBytesMax: 64 * 1024,
   /** One value in State. etcd's own bound for a request is 1.5 MiB. */
@@ -53,6 +84,30 @@ export const limits = {
   stateHistoryChangesMax: 10_000,
   /** The same bound in bytes, for large values. */
   stateHistoryBytesMax: 16 * 1024 * 1024,
+  /** One request to etcd until another member is asked. An election takes 1 to 2 s. */
+  stateAttemptMs: 3_000,
+  /** How often a watch of etcd is compared with what etcd has: a silent one is found by this. */
+  stateWatchCheckMs: 2_000,
+  /** Bytes of one page of a listing: what is asked of etcd, or sent over a link, at a time. */
+  statePageBytesMax: 2 * 1024 * 1024,
+  /** A question for news of a watch, over a link, is answered after this, news or not. */
+  stateWatchPollMs: 20_000,
+  /**
+   * etcd's own store: well above stateBytesMax, since etcd over its quota refuses deletes too; the
+   * engine refuses new values long before.
+   */
+  etcdQuotaBytes: 2 * 1024 * 1024 * 1024,
+  /** A txn of ours with what the engine adds to it. */
+  etcdTxnOperationsMax: 1024,
+  /** A txn of stateTxnBytesMax, in whatever form it is carried. */
+  etcdRequestBytesMax: 4 * 1024 * 1024,
+  /** A member's machine is given up, and another takes its place, after this silence. */
+  stateMemberSilentMs: 600_000,
+  /** How often the members are looked at. */
+  stateMemberIntervalMs: 5_000,
+  /** Backups of the fleet's State kept on each machine that has it, and their interval. */
+  fleetBackupsMax: 12,
+  fleetBackupIntervalMs: 600_000,
   unitFileBytesMax: 256 * 1024,
   /** Instances of one unit on one machine. */
   unitInstancesMax: 1000,
@@ -74,12 +129,21 @@ assert(
   'heartbeats: timeout >= 3 x interval',
 )
 assert(
+  limits.peerHeartbeatTimeoutMs >= 3 * limits.peerHeartbeatIntervalMs,
+  'heartbeats between machines: timeout >= 3 x interval',
+)
+assert(limits.beatSilenceMs >= 3 * limits.beatIntervalMs, 'beats: silence >= 3 x interval')
+assert(
   2 * limits.processArgsTotalBytesMax <= limits.rpcFrameBytesMax,
   'a process table must fit into a frame',
 )
 assert(limits.stateValueBytesMax < limits.rpcFrameBytesMax, 'a value must fit into a frame')
 assert(limits.logLineBytesMax < limits.logFileBytesMax, 'a line must fit into a log file')
 assert(limits.stateValueBytesMax < limits.stateTxnBytesMax, 'a value must fit into a txn')
+assert(
+  limits.statePageBytesMax + 2 * limits.stateValueBytesMax < limits.rpcFrameBytesMax,
+  'a page of State must fit into a frame',
+)
 assert(
   limits.stateTxnOperationsMax < limits.stateHistoryChangesMax,
   'a txn must fit into the history',

@@ -47,6 +47,11 @@ export function callerSocket(runtimeDir: string, uid: number): string {
   return join(callerDir(runtimeDir, uid), 'agent.sock')
 }
 
+/** Through it a user reaches the stdio of runs on other machines. */
+export function relaySocketPath(runtimeDir: string, uid: number): string {
+  return join(callerDir(runtimeDir, uid), 'relay.sock')
+}
+
 /**
  * A user whom the agent has no socket for yet makes a directory in here; its owner tells who it is.
  */
@@ -64,6 +69,16 @@ export function databasePath(stateDir: string): string {
 
 export function backupDir(stateDir: string): string {
   return join(stateDir, 'backup')
+}
+
+/** The machine's key and its papers of the fleet. */
+export function identityDir(stateDir: string): string {
+  return join(stateDir, 'identity')
+}
+
+/** Who is in the fleet, as last heard. */
+export function membersPath(stateDir: string): string {
+  return join(stateDir, 'members.json')
 }
 
 export function logsDir(stateDir: string): string {

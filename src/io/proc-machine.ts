@@ -47,6 +47,12 @@ export function parseLoad(text: string): readonly [number, number, number] {
   return [one || 0, five || 0, fifteen || 0]
 }
 
+/** /proc/pressure/X: percent of the last 10 s in which some task waited; undefined without PSI. */
+export function parsePressure(text: string): number | undefined {
+  const share = /^some avg10=(\d+(?:\.\d+)?)/m.exec(text)?.[1]
+  return share === undefined ? undefined : Number(share)
+}
+
 export interface Auxiliary {
   readonly ticksPerSecond: number
   readonly pageBytes: number

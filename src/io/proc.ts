@@ -13,6 +13,7 @@ import {
   parseCpuTotals,
   parseLoad,
   parseMeminfo,
+  parsePressure,
 } from './proc-machine.ts'
 import { isGone, readSmallText, SmallFileReader } from './proc-read.ts'
 import {
@@ -181,6 +182,21 @@ export class ProcFs {
       cpuBusyMs: cpu.busyTicks * msPerTick,
       cpuIdleMs: cpu.idleTicks * msPerTick,
     }
+  }
+
+  /** Pressure stall shares; undefined where the kernel does not keep them. */
+  pressure(): { readonly cpu: number; readonly memory: number; readonly io: number } | undefined {
+    const shares = (['cpu', 'memory', 'io'] as const).map((resource) => {
+      try {
+        return parsePressure(this.#text(`pressure/${resource}`))
+      } catch {
+        // Not compiled in, or switched off: then there is no file, or reading it fails.
+        return undefined
+      }
+    })
+    const [cpu, memory, io] = shares
+    if (cpu === undefined || memory === undefined || io === undefined) return undefined
+    return { cpu, memory, io }
   }
 
   /** Lets the event loop serve what waits. */

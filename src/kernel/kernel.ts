@@ -8,53 +8,81 @@
  * signal, with `outcome: 'unknown'` when the call may have had its effect. When the link breaks,
  * the error of an idempotent method is retryable with outcome `none`: the caller may connect again
  * and repeat it. A reference from a link is Disposable: disposing of it gives the capability back.
+ *
+ * Answers about many machines come from each of them: who did not answer within `fanOutMs` (or the
+ * call's own deadline, if that is sooner) is named in `missing`. Rows are as of the moment their
+ * machine answered. A partition shows as missing machines; nothing waits for it to heal.
  */
 import type {
   CallOptions,
   Decision,
   ExitStatus,
+  Invitation,
+  InviteWish,
+  JoinAnswer,
+  JoinWish,
+  LabelChange,
   LogPage,
   LogQuery,
   LogUsage,
-  MachineInfo,
+  MachineListing,
+  PlacementAnswer,
+  PlacementWish,
   ProcessId,
   ProcessListing,
   ProcessQuery,
   RunInfo,
+  RunListing,
   RunSpec,
   SystemStatus,
+  UnitListing,
   UnitStatus,
   WhyAnswer,
 } from './types.ts'
 
-/** The whole: every machine, as one. */
+/**
+ * The whole: every machine, as one. A part of it (one machine, a zone) is a System, too: the same
+ * verbs, for those machines alone.
+ */
 export interface System {
   /** The same bytes back: a probe of the link and the agent. Idempotent. */
   ping(payload: string, options: CallOptions): Promise<string>
   /** Idempotent. */
   status(options: CallOptions): Promise<SystemStatus>
-  /** Idempotent. */
-  machines(options: CallOptions): Promise<readonly MachineInfo[]>
-  /** `not_found` for an unknown name. Idempotent. */
-  machine(name: string, options: CallOptions): Promise<Machine>
+  /** Every machine, by name, also those that are down. Idempotent. */
+  machines(options: CallOptions): Promise<MachineListing>
+  /**
+   * The machines that `selector` names: "n2", "n[01-16]", "n1,n2", "eu/*" (a zone). `not_found` when
+   * it names none. Which machines those are is asked anew with each call of the part. Idempotent.
+   */
+  part(selector: string, options: CallOptions): Promise<System>
   /** All processes of all machines; machines that did not answer are in `missing`. Idempotent. */
   processes(query: ProcessQuery, options: CallOptions): Promise<ProcessListing>
   /** One process. `stale` when the pid belongs to another process now. Idempotent. */
   process(id: ProcessId, options: CallOptions): Promise<Process>
-  /** Starts a program. An attached run starts when its stdio is attached, and ends with it. */
+  /**
+   * Starts a program on a suitable machine. An attached run starts when its stdio is attached, and
+   * ends with it. `unavailable`, outcome none, when no machine fits, with why not.
+   */
   run(spec: RunSpec, options: CallOptions): Promise<Run>
+  /** Where `run` would start such a program now, and why; nothing is started. Idempotent. */
+  place(wish: PlacementWish, options: CallOptions): Promise<PlacementAnswer>
   /**
    * Detached runs, and attached ones while they run; finished ones are kept for a while.
    * Idempotent.
    */
-  runs(options: CallOptions): Promise<readonly RunInfo[]>
+  runs(options: CallOptions): Promise<RunListing>
   /** By id or an unambiguous beginning of it. Idempotent. */
   findRun(id: string, options: CallOptions): Promise<Run>
   /**
    * Without the processes, memory and CPU time of instances: those are in Unit.status. Idempotent.
    */
-  units(options: CallOptions): Promise<readonly UnitStatus[]>
-  /** "web" means "web.service". Idempotent. */
+  units(options: CallOptions): Promise<UnitListing>
+  /**
+   * "web" means "web.service". `not_found` when no machine that answers has it. A unit that several
+   * machines have answers for all of them together; its verbs then need a part that has one.
+   * Idempotent.
+   */
   unit(name: string, options: CallOptions): Promise<Unit>
   /**
    * Loads a unit file, new or changed. Nothing is started or restarted by it.
@@ -65,6 +93,36 @@ export interface System {
   logUsage(options: CallOptions): Promise<LogUsage>
   /** Ends the agent that answers; jobs go on unless `stopJobs`. Only for who runs the agent. */
   shutdown(how: { readonly stopJobs: boolean }, options: CallOptions): Promise<void>
+  /** Who belongs to the whole. `permission_denied` but for who runs the agent. Idempotent. */
+  membership(options: CallOptions): Promise<Membership>
+}
+
+/**
+ * Which machines make up the whole. Changes need the fleet's state: `unavailable`, retryable, while
+ * its engine has no majority.
+ */
+export interface Membership {
+  /**
+   * Prepares for `uses` machines to join within `ttlMs`. The first one makes this machine the first
+   * of a fleet: an identity, a listening port, and the state moved to etcd. Repeating it after
+   * `outcome: 'unknown'` costs at worst an invitation that nobody uses.
+   */
+  invite(wish: InviteWish, options: CallOptions): Promise<Invitation>
+  /**
+   * Makes this machine, so far on its own, one of the fleet that invited it. Its units and runs stay
+   * and go on. `permission_denied` with `details.kind` for each way a token is refused;
+   * `already_exists` when this machine belongs to another fleet. Idempotent.
+   */
+  join(wish: JoinWish, options: CallOptions): Promise<JoinAnswer>
+  /** Takes this machine out of the fleet. Its units go on here, on its own. Idempotent. */
+  leave(options: CallOptions): Promise<void>
+  /**
+   * Shuts a machine out for ever: no link from its key is accepted any more, live ones end within
+   * seconds. What runs there is not touched. `not_found` for an unknown name. Idempotent.
+   */
+  remove(machine: string, options: CallOptions): Promise<void>
+  /** Sets labels (an empty value takes one away) and the zone of a machine. Idempotent. */
+  label(machine: string, change: LabelChange, options: CallOptions): Promise<void>
 }
 
 export interface UnitFile {
@@ -73,14 +131,6 @@ export interface UnitFile {
   readonly text: string
   /** Where it came from, for messages and for noticing that it changed since. */
   readonly sourcePath?: string
-}
-
-/** A place: a Linux host with an agent. */
-export interface Machine {
-  /** Idempotent. */
-  info(options: CallOptions): Promise<MachineInfo>
-  /** Idempotent. */
-  processes(query: ProcessQuery, options: CallOptions): Promise<ProcessListing>
 }
 
 /** One process, ours or not. */
@@ -140,6 +190,8 @@ export interface Run {
 export interface StdioAddress {
   readonly runId: string
   readonly socketPath: string
+  /** For a run elsewhere: the payload of the frame that must come first on each connection. */
+  readonly route?: string
 }
 
 export type { Decision }

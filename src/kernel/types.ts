@@ -31,16 +31,63 @@ export interface MissingMachine {
 
 export interface MachineInfo {
   readonly name: string
+  /** Its identity, the hash of its key; "" while the machine is on its own. */
+  readonly id: string
+  /**
+   * `up`: it answers. `suspect`: silent, and two ways of asking it failed. `down`: so for longer.
+   * As seen by the machine that answers.
+   */
   readonly status: 'up' | 'suspect' | 'down'
+  /** A path, "eu/paris/rack3"; "" for none. */
+  readonly zone: string
+  readonly labels: Readonly<Record<string, string>>
+  /** Where its agent listens, "10.77.0.2:4656"; the first one is tried first. */
+  readonly addresses: readonly string[]
+  /** Keeps a member of the state's engine. */
+  readonly keepsState: boolean
+  /** When it was last heard of; absent when never since this agent started, and none remembered. */
+  readonly lastSeenAtMs?: number
+  /** What it last said of itself; absent when it never did. */
+  readonly report?: MachineReport
+}
+
+/** What a machine says of itself. */
+export interface MachineReport {
+  readonly atMs: number
   readonly version: string
+  /** As uname has it: "x86_64". */
+  readonly arch: string
+  readonly hostname: string
   readonly bootId: string
   readonly cpuCount: number
   readonly memoryBytes: number
   readonly memoryAvailableBytes: number
   readonly load1: number
+  /** Share of the last 10 s in which some task waited, in percent; absent where there is no PSI. */
+  readonly pressure?: { readonly cpu: number; readonly memory: number; readonly io: number }
+  /** Units with an active instance. */
+  readonly units: number
+  /** Whether etcd is installed, so that it could keep a member of the state. */
+  readonly canKeepState: boolean
   readonly upSinceMs: number
   readonly agentPid: number
   readonly agentSinceMs: number
+}
+
+export interface MachineListing {
+  /** By name. */
+  readonly machines: readonly MachineInfo[]
+  readonly state: StateHealth
+}
+
+/** How the fleet's state is, as the answering machine sees it. */
+export interface StateHealth {
+  /** "embedded (sqlite)", "etcd, 3 members". */
+  readonly engine: string
+  /** Set while reads or writes fail; what runs goes on. */
+  readonly unavailableSinceMs?: number
+  /** Sentences for an operator: what the loss of which machine would do, what is being changed. */
+  readonly notes: readonly string[]
 }
 
 export interface SystemStatus {
@@ -52,13 +99,81 @@ export interface SystemStatus {
   readonly uid: number
   readonly stateDir: string
   readonly runtimeDir: string
-  readonly engine: string
+  readonly state: StateHealth
   readonly keeper: 'c' | 'sh'
   /** Units by active state: `{active: 3, failed: 1}`. */
   readonly units: Readonly<Record<string, number>>
   readonly runs: number
   /** Things an operator should know: one sentence each. */
   readonly warnings: readonly string[]
+}
+
+// ---- membership
+
+export interface InviteWish {
+  /** How many machines may join with it. Default 1. */
+  readonly uses?: number
+  /** Default 15 minutes. */
+  readonly ttlMs?: number
+}
+
+export interface Invitation {
+  /** Where to join, "10.77.0.1:4656". */
+  readonly address: string
+  /** One word; whoever has it may join. It is shown once and not kept. */
+  readonly token: string
+  readonly uses: number
+  readonly expiresAtMs: number
+}
+
+export interface JoinWish {
+  readonly address: string
+  readonly token: string
+  /** Default: the short host name. */
+  readonly name?: string
+  readonly zone?: string
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+export interface JoinAnswer {
+  readonly name: string
+  /** Names of all machines, this one included. */
+  readonly machines: readonly string[]
+}
+
+export interface LabelChange {
+  /** An empty value takes the label away. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** "" for none. */
+  readonly zone?: string
+}
+
+// ---- placement
+
+export interface PlacementWish {
+  /**
+   * What a machine must have, all of it: "arch=arm64 mem>=2G cpus>=4 disk=ssd zone=eu/paris"; names
+   * that are none of these are labels.
+   */
+  readonly require?: string
+}
+
+/** Where a program was or would be started, and why there. */
+export interface PlacementAnswer {
+  /** Absent when no machine fits. */
+  readonly machine?: string
+  readonly why: string
+  /** Every machine that was looked at. */
+  readonly candidates: readonly PlacementCandidate[]
+  readonly missing: readonly MissingMachine[]
+}
+
+export interface PlacementCandidate {
+  readonly machine: string
+  /** Lower is better; absent when it was filtered out. */
+  readonly score?: number
+  /** "load 0.4 of 8 cores, 12 GiB free", or why it does not fit. */
+  readonly why: string
 }
 
 // ---- processes
@@ -113,6 +228,8 @@ export interface ProcessQuery {
   readonly uids?: readonly number[]
   /** Leave the argument vectors out where they are not shown: saves a file read per process. */
   readonly args?: boolean
+  /** How long machines have to answer before they count as missing. Default 2 s. */
+  readonly fanOutMs?: number
 }
 
 export interface ProcessListing {
@@ -151,6 +268,8 @@ export interface RunSpec {
   /** Stopped after this, counted from its start. */
   readonly timeoutMs?: number
   readonly umask?: number
+  /** What the machine it runs on must have; see PlacementWish. */
+  readonly require?: string
 }
 
 export interface RunInfo {
@@ -165,6 +284,12 @@ export interface RunInfo {
   readonly startedAtMs: number
   readonly endedAtMs?: number
   readonly exit?: ExitStatus
+}
+
+export interface RunListing {
+  /** Oldest first. */
+  readonly runs: readonly RunInfo[]
+  readonly missing: readonly MissingMachine[]
 }
 
 // ---- units
@@ -194,6 +319,8 @@ export interface InstanceStatus {
 
 export interface UnitStatus {
   readonly name: string
+  /** The machines that have it. */
+  readonly machines: readonly string[]
   readonly description: string
   readonly load: 'loaded' | 'bad-setting'
   readonly active: ActiveState
@@ -207,6 +334,12 @@ export interface UnitStatus {
   readonly loadedAtMs: number
   /** "since when, what happened last, what comes next", one sentence each. */
   readonly notes: readonly string[]
+}
+
+export interface UnitListing {
+  /** By name, then by machine. */
+  readonly units: readonly UnitStatus[]
+  readonly missing: readonly MissingMachine[]
 }
 
 /** One recorded decision: what was done or seen, when, and why. */
@@ -265,9 +398,12 @@ export interface LogPage {
   readonly cursor: string
   /** No more entries now (with `waitMs`: none came). */
   readonly atEnd: boolean
+  /** Machines whose part of this log is not in here. */
+  readonly missing: readonly MissingMachine[]
 }
 
 export interface LogUsage {
   readonly bytes: number
   readonly files: number
+  readonly missing: readonly MissingMachine[]
 }

@@ -38,7 +38,7 @@ type IsCapability<R> = R extends object
 
 type MethodOf<F> = F extends (...args: [...infer A, CallOptions]) => Promise<infer R>
   ? { readonly idempotent: boolean; readonly args: A['length'] } & (IsCapability<R> extends true
-      ? { readonly returns: Interface<R> }
+      ? { readonly returns: Interface<R> | 'itself' }
       : { readonly returns?: never })
   : never
 
@@ -57,19 +57,18 @@ const reserved: ReadonlySet<string> = new Set([
   'toString',
 ])
 
-/** `name` is for messages: "System". */
+/** `name` is for messages: "System". `returns: 'itself'`: a capability of this very interface. */
 export function defineInterface<T>(name: string, methods: MethodsOf<T>): Interface<T> {
-  const entries = Object.entries(
-    methods as Readonly<Record<string, Omit<Method, 'label' | 'name'>>>,
-  )
-  for (const [method] of entries)
-    assert(!reserved.has(method), `"${name}.${method}" is a name that the link itself uses`)
-  return {
-    name,
-    methods: entries.map(([method, described]) => ({
-      ...described,
-      name: method,
-      label: `${name}.${method}()`,
-    })),
+  type Described = Omit<Method, 'label' | 'name' | 'returns'> & {
+    readonly returns?: Interface<unknown> | 'itself'
   }
+  const entries = Object.entries(methods as Readonly<Record<string, Described>>)
+  const described: { readonly name: string; methods: readonly Method[] } = { name, methods: [] }
+  described.methods = entries.map(([method, { returns, ...rest }]) => {
+    assert(!reserved.has(method), `"${name}.${method}" is a name that the link itself uses`)
+    const label = `${name}.${method}()`
+    if (returns === undefined) return { ...rest, name: method, label }
+    return { ...rest, name: method, label, returns: returns === 'itself' ? described : returns }
+  })
+  return described
 }

@@ -8,7 +8,7 @@
  */
 import { type Duplex, Writable } from 'node:stream'
 import { assert } from '../base/assert.ts'
-import { asHolonError, HolonError } from '../base/errors.ts'
+import { asHolonError, HolonError, isErrorCode } from '../base/errors.ts'
 import { signalName } from '../base/signals.ts'
 import { connectUnix } from '../io/sockets.ts'
 import type { StdioAddress } from '../kernel/kernel.ts'
@@ -60,6 +60,7 @@ export async function openStdio(
   const stdio = new StdioConnection(address)
   try {
     const socket = await connectUnix(address.socketPath, { signal, reader: stdio.reader })
+    writeRoute(socket, address)
     stdio.start(socket, options)
     return stdio
   } catch (error) {
@@ -124,7 +125,11 @@ class StdioConnection implements Stdio {
 
   start(socket: Duplex, options: StdioOptions): void {
     this.#socket = socket
-    const letGo = `the keeper of run "${this.#address.runId}" ended without saying how it ended`
+    const { runId, route } = this.#address
+    const letGo =
+      route === undefined
+        ? `the keeper of run "${runId}" ended without saying how it ended`
+        : `the machine of run "${runId}" was lost: how the program ended, or whether, is not known`
     socket.on('error', () => {})
     socket.on('close', () =>
       this.#finish(new HolonError('unavailable', letGo, { outcome: 'unknown', retryable: false })),
@@ -205,6 +210,7 @@ class StdioConnection implements Stdio {
 
   #frame(type: string, payload: Buffer): void {
     if (type === 'X') this.#finish(parseExit(payload.toString()))
+    else if (type === 'Q') this.#finish(parseRefusal(payload.toString()))
     else if (type === 'T') for (const listener of this.#stopped) listener(payload[0] ?? 0)
     // Others belong to commands and subscriptions, which this connection does not use.
   }
@@ -258,10 +264,25 @@ class StdioConnection implements Stdio {
 
   async #openControl(): Promise<Duplex> {
     const control = await connectUnix(this.#address.socketPath, { signal: this.#life.signal })
+    writeRoute(control, this.#address)
     control.on('error', () => {})
     control.resume()
     return control
   }
+}
+
+/** To a run elsewhere the way leads through a relay, which must be told first. */
+function writeRoute(socket: Duplex, { route }: StdioAddress): void {
+  if (route !== undefined) socket.write(encodeFrame('R', route))
+}
+
+/** A relay's word that there is no way to the run. */
+function parseRefusal(text: string): HolonError {
+  const { code, message } = JSON.parse(text) as { code?: unknown; message?: unknown }
+  return new HolonError(isErrorCode(code) ? code : 'internal', String(message), {
+    retryable: false,
+    outcome: 'unknown',
+  })
 }
 
 /** `code N`, `signal N`, `signal N core`, `failed ERRNO TEXT`. */

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import {
-  machineInterface,
+  membershipInterface,
   processInterface,
   runInterface,
   systemInterface,
@@ -25,7 +25,7 @@ function documented(): ReadonlyMap<string, boolean> {
 test('the descriptors are idempotent where the kernel says so', () => {
   const described = [
     systemInterface,
-    machineInterface,
+    membershipInterface,
     processInterface,
     unitInterface,
     runInterface,

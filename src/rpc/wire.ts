@@ -1,11 +1,6 @@
 /** The kernel's interfaces as they cross the wire; docs/protocol.md says how. */
-import type { Machine, Process, Run, System, Unit } from '../kernel/kernel.ts'
+import type { Membership, Process, Run, System, Unit } from '../kernel/kernel.ts'
 import { defineInterface } from './interface.ts'
-
-export const machineInterface = defineInterface<Machine>('Machine', {
-  info: { args: 0, idempotent: true },
-  processes: { args: 1, idempotent: true },
-})
 
 export const processInterface = defineInterface<Process>('Process', {
   info: { args: 0, idempotent: true },
@@ -35,14 +30,23 @@ export const runInterface = defineInterface<Run>('Run', {
   remove: { args: 0, idempotent: true },
 })
 
+export const membershipInterface = defineInterface<Membership>('Membership', {
+  invite: { args: 1, idempotent: false },
+  join: { args: 1, idempotent: true },
+  leave: { args: 0, idempotent: true },
+  remove: { args: 1, idempotent: true },
+  label: { args: 2, idempotent: true },
+})
+
 export const systemInterface = defineInterface<System>('System', {
   ping: { args: 1, idempotent: true },
   status: { args: 0, idempotent: true },
   machines: { args: 0, idempotent: true },
-  machine: { args: 1, idempotent: true, returns: machineInterface },
+  part: { args: 1, idempotent: true, returns: 'itself' },
   processes: { args: 1, idempotent: true },
   process: { args: 1, idempotent: true, returns: processInterface },
   run: { args: 1, idempotent: false, returns: runInterface },
+  place: { args: 1, idempotent: true },
   runs: { args: 0, idempotent: true },
   findRun: { args: 1, idempotent: true, returns: runInterface },
   units: { args: 0, idempotent: true },
@@ -50,4 +54,5 @@ export const systemInterface = defineInterface<System>('System', {
   load: { args: 1, idempotent: true, returns: unitInterface },
   logUsage: { args: 0, idempotent: true },
   shutdown: { args: 1, idempotent: false },
+  membership: { args: 0, idempotent: true, returns: membershipInterface },
 })

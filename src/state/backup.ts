@@ -20,15 +20,34 @@ import { defaultWayBack, openError, type WayBack } from './damage.ts'
 import { draftDatabase, draftPath } from './database.ts'
 import { checkDump, decodeDump, encodeDump } from './dump.ts'
 import { StateLock } from './lock.ts'
-import type { SignalOptions, State } from './port.ts'
+import type { SignalOptions, State, StateDump } from './port.ts'
 import type { StoredEntry } from './stored.ts'
 import { type Salvage, salvage } from './verify.ts'
 import { createWitness, readWitness, witnessPath } from './witness.ts'
 
-const suffix = '.jsonl'
-
 export function isBackupName(name: string): boolean {
-  return /^state-\d{16}\.jsonl$/.test(name)
+  return machineSeries.pattern.test(name)
+}
+
+/** Backups of one store: their names, in whose order they are newer and newer. */
+export interface BackupSeries {
+  /** Its one group is the revision. */
+  readonly pattern: RegExp
+  readonly name: (dump: StateDump) => string
+  /** How many are kept. */
+  readonly max: number
+}
+
+/** Of the machine's own store. */
+export const machineSeries: BackupSeries = {
+  pattern: /^state-(\d{16})\.jsonl$/,
+  name: ({ revision }) => `state-${digits(revision)}.jsonl`,
+  max: limits.stateBackupsMax,
+}
+
+/** A revision such that names are in the order of revisions. */
+export function digits(revision: number): string {
+  return String(revision).padStart(16, '0')
 }
 
 export interface Backup {
@@ -37,27 +56,34 @@ export interface Backup {
 }
 
 /** The backups in a directory, newest first; they may be damaged. */
-export function listBackups(dir: string): readonly Backup[] {
-  const names = namesIn(dir).filter(isBackupName).reverse()
-  return names.map((name) => ({ path: join(dir, name), revision: Number(name.slice(6, 22)) }))
+export function listBackups(
+  dir: string,
+  { pattern }: BackupSeries = machineSeries,
+): readonly Backup[] {
+  const found: Backup[] = []
+  for (const name of namesIn(dir)) {
+    const match = pattern.exec(name)
+    if (match !== null) found.unshift({ path: join(dir, name), revision: Number(match[1]) })
+  }
+  return found
 }
 
 /**
- * Writes all of `state` to a file in `dir`, durably, and removes all but the newest
- * `limits.stateBackupsMax`. At an unchanged revision it changes nothing. `exhausted` when the disk
+ * Writes all of `state` to a file in `dir`, durably, and removes all but the newest of the series.
+ * At an unchanged revision it changes nothing. `exhausted` when the disk
  * is full; the older backups are kept then.
  */
 export async function writeBackup(
   state: State,
   dir: string,
-  options: SignalOptions,
+  options: SignalOptions & { readonly series?: BackupSeries },
 ): Promise<Backup> {
+  const { series = machineSeries } = options
   makePrivateDir(dir)
   const dump = await state.export(options)
-  const name = `state-${String(dump.revision).padStart(16, '0')}${suffix}`
-  const path = join(dir, name)
+  const path = join(dir, series.name(dump))
   if (!pathExists(path)) await writeDurably(path, encodeDump(dump))
-  for (const old of listBackups(dir).slice(limits.stateBackupsMax)) removeFile(old.path)
+  for (const old of listBackups(dir, series).slice(series.max)) removeFile(old.path)
   return { path, revision: dump.revision }
 }
 
@@ -129,26 +155,43 @@ function chooseSource(
     if (!pathExists(path)) throw new HolonError('not_found', `restore: there is no "${path}"`)
     return { source: path, entries: found.entries, notes: found.damage }
   }
-  if (typeof from === 'object') {
-    return { source: from.backup, entries: readBackup(from.backup), notes: [] }
-  }
+  const name = typeof from === 'object' ? from.backup : undefined
+  const { source, dump, notes } = findBackup(backupDir, machineSeries, name)
+  return { source, entries: checkDump(dump), notes }
+}
+
+export interface FoundBackup {
+  readonly source: string
+  readonly dump: StateDump
+  /** Newer ones that could not be used and why, for people. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * The newest whole backup of a series, or the one at `path`. `not_found` when there is none,
+ * `invalid_argument` when the one named is not whole.
+ */
+export function findBackup(dir: string, series: BackupSeries, path?: string): FoundBackup {
+  if (path !== undefined) return { source: path, dump: readBackup(path), notes: [] }
   const notes: string[] = []
-  for (const backup of listBackups(backupDir)) {
+  for (const backup of listBackups(dir, series)) {
     try {
-      return { source: backup.path, entries: readBackup(backup.path), notes }
+      return { source: backup.path, dump: readBackup(backup.path), notes }
     } catch (error) {
       if (!(error instanceof HolonError)) throw error
       notes.push(error.message)
     }
   }
   const why = notes.length === 0 ? 'there is none' : notes.join('; ')
-  throw new HolonError('not_found', `restore: no whole backup in "${backupDir}" (${why})`)
+  throw new HolonError('not_found', `restore: no whole backup in "${dir}" (${why})`)
 }
 
-function readBackup(path: string): readonly StoredEntry[] {
+function readBackup(path: string): StateDump {
   const text = readText(path)
   if (text === undefined) throw new HolonError('not_found', `restore: there is no "${path}"`)
-  return checkDump(decodeDump(text, path))
+  const dump = decodeDump(text, path)
+  checkDump(dump)
+  return dump
 }
 
 /** Each step leaves a store that is whole or says that it is damaged. */
@@ -172,6 +215,8 @@ function replace(path: string, revision: number, entries: readonly StoredEntry[]
 
 export interface KeepBackupsOptions extends SignalOptions {
   readonly dir: string
+  /** Default: of the machine's own store. */
+  readonly series?: BackupSeries
   /** Default: limits.stateBackupIntervalMs. */
   readonly intervalMs?: number
   /** Told of every backup that could not be written; the next change tries again. */
@@ -185,9 +230,10 @@ export async function keepBackups(
   options: KeepBackupsOptions,
 ): Promise<void> {
   const { dir, signal, intervalMs = limits.stateBackupIntervalMs, onError } = options
+  const { series = machineSeries } = options
   while (!signal.aborted) {
     try {
-      const { revision } = await writeBackup(state, dir, { signal })
+      const { revision } = await writeBackup(state, dir, { signal, series })
       for await (const event of state.watch('', revision, { signal })) {
         if (event.kind !== 'synced') break
       }

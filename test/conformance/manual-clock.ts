@@ -24,6 +24,19 @@ export class ManualClock implements Clock {
     }
   }
 
+  /** Lets so much time pass, firing what falls due, in order. */
+  advance(ms: number): void {
+    const endMs = this.#nowMs + ms
+    for (;;) {
+      const next = this.#timers.sort((a, b) => a.atMs - b.atMs || a.number - b.number)[0]
+      if (next === undefined || next.atMs > endMs) break
+      this.#timers.shift()
+      this.#nowMs = next.atMs
+      next.fire()
+    }
+    this.#nowMs = endMs
+  }
+
   /** Fires timers in order until `work` settles; throws when nothing is left to wait for. */
   async drive<T>(work: Promise<T>): Promise<T> {
     let settled = false

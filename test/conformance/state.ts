@@ -23,6 +23,8 @@ export interface Engine extends AsyncDisposable {
 export interface SuiteOptions {
   /** Answers may be unknown or unavailable and watches may be reset: no exact sequences. */
   readonly chaos?: boolean
+  /** Why `export` and `import` are left out. */
+  readonly unmoved?: string
 }
 
 const testMs = 20_000
@@ -110,7 +112,7 @@ export function stateSuite(
     boundTests(it)
     operationTests(it, make)
     watchTests(it, options)
-    moveTests(it, make)
+    moveTests(it, make, options)
     concurrencyTests(it)
   })
 }
@@ -444,7 +446,14 @@ function watchTests(it: It, { chaos = false }: SuiteOptions): void {
   })
 }
 
-function moveTests(it: It, make: () => Promise<Engine>): void {
+function moveTests(it: It, make: () => Promise<Engine>, { unmoved }: SuiteOptions): void {
+  if (unmoved !== undefined) {
+    it(`export() and import() are unsupported: ${unmoved}`, async (c) => {
+      await rejectsWith(c.state.export(c), 'unsupported')
+      await rejectsWith(c.state.import({ revision: 1, entries: [] }, c), 'unsupported')
+    })
+    return
+  }
   it('export() and import() move everything to an empty store', async (c) => {
     await c.done([], put('a', { deep: [1] }), put('b/c', 'é'))
     await c.done([], put('a', 2))

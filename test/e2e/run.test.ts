@@ -109,6 +109,47 @@ test('killing the client kills the program', async () => {
   await until(`process ${pid} is gone`, () => !isAlive(pid))
 })
 
+test('a run whose keeper is lost ends with a status of its own, at once', async () => {
+  const client = agent.start(['run', 'sh', '-c', 'echo $PPID; exec sleep 1000'])
+  let out = ''
+  let err = ''
+  client.stdout?.on('data', (bytes: Buffer) => {
+    out += bytes.toString()
+  })
+  client.stderr?.on('data', (bytes: Buffer) => {
+    err += bytes.toString()
+  })
+  const exited = once(client, 'exit')
+  await until('it runs', () => out.endsWith('\n'), { state: () => err })
+  process.kill(Number(out), 'SIGKILL')
+  assert.deepEqual(await exited, [123, null], err)
+  assert.match(err, /how it ended is not known/)
+})
+
+test('a directory that is not there is told apart from a program that is not', () => {
+  const result = agent.holon(['run', '--cwd', '/no-such-directory', 'true'])
+  assert.equal(result.status, 127)
+  assert.match(result.stderr, /there is no directory "\/no-such-directory"/)
+})
+
+test('run --each prefixes lines, --explain says why, -m names machines', () => {
+  const [{ name }] = agent.json<[{ name: string }]>(['machines', '--json'])
+  const each = agent.holon(['run', '--each', '-m', name, 'sh', '-c', 'echo a; echo b >&2; exit 3'])
+  assert.deepEqual(each, {
+    status: 3,
+    stdout: `${name} | a\n`,
+    stderr: `${name} | b\nholon: 0 of 1 machines: exit 0; ${name}: exit 3\n`,
+  })
+  const explained = agent.holon(['run', '--explain', 'echo', 'hi'])
+  assert.deepEqual([explained.status, explained.stdout], [0, 'hi\n'])
+  assert.match(explained.stderr, new RegExp(`^holon: on ${name}: `))
+  assert.equal(agent.holon(['-m', 'nowhere', 'run', 'true']).status, 125)
+  const piped = agent.shell(
+    `"$HOLON" run -m ${name} seq 100000 | "$HOLON" run -m ${name} sort | head -1`,
+  )
+  assert.deepEqual([piped.status, piped.stdout], [0, '1\n'])
+})
+
 test('--timeout ends it with status 124', () => {
   assert.equal(agent.holon(['run', '--timeout', '200ms', 'sleep', '1000']).status, 124)
 })
@@ -125,11 +166,11 @@ test('-d detaches; runs, logs and wait know it', async () => {
       .trim(),
     'one two',
   )
-  const [run] = agent.json<{ id: string; state: string; exit: { code: number } }[]>([
+  const runs = agent.json<{ id: string; state: string; exit: { code: number } }[]>([
     'runs',
     '--json',
   ])
-  assert.equal(run?.id, id)
+  const run = runs.find((each) => each.id === id)
   assert.deepEqual([run?.state, run?.exit.code], ['ended', 5])
   agent.ok(['runs', '--rm', id])
   assert.equal(agent.holon(['wait', id]).status, 4)

@@ -21,7 +21,7 @@ test('connect() gives processes, units and status', async () => {
   const { processes, missing } = await holon.processes()
   assert.ok(processes.some((p) => p.pid === process.pid))
   assert.deepEqual(missing, [])
-  assert.deepEqual(await holon.units(), [])
+  assert.deepEqual(await holon.units(), { units: [], missing: [] })
   assert.equal((await holon.status()).machines.length, 1)
 })
 
@@ -30,6 +30,19 @@ test('run() collects output and tells how it ended', async () => {
   const result = await holon.run(['sh', '-c', 'echo out; echo err >&2; exit 3'])
   assert.deepEqual(result, { exit: { code: 3 }, stdout: 'out\n', stderr: 'err\n' })
   assert.deepEqual((await holon.run('no-such-program')).exit, { execErrno: 'ENOENT' })
+})
+
+test('on() and `machine` choose machines, and say when there is none', async () => {
+  await using holon = await connect({ socketPath })
+  const [name = ''] = (await holon.machines()).machines.map((machine) => machine.name)
+  const here = await holon.on(name)
+  assert.equal((await here.run(['echo', 'hi'])).stdout, 'hi\n')
+  assert.deepEqual((await here.processes({ pids: [process.pid] })).missing, [])
+  const chosen = { machine: `${name},other`, require: 'cpus>=1' }
+  assert.equal((await holon.run(['echo', 'hi'], chosen)).stdout, 'hi\n')
+  await assert.rejects(holon.on('nowhere'), { code: 'not_found' })
+  await assert.rejects(holon.run('true', { machine: 'nowhere' }), { code: 'not_found' })
+  await assert.rejects(holon.run('true', { require: 'cpus>=100000' }), { code: 'unavailable' })
 })
 
 test('start() streams both ways', async () => {

@@ -14,7 +14,8 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 const layers: readonly (readonly string[])[] = [
   ['base'],
   ['io'],
-  ['state', 'rpc', 'unit'],
+  ['state', 'rpc', 'unit', 'sched', 'lab'],
+  ['cluster'],
   ['agent'],
   ['doors/sdk'],
   ['doors/cli'],

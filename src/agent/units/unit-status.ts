@@ -86,6 +86,7 @@ export function unitStatus(
   const short = up > 0 && (up < wantedCount || up < instances.length)
   return {
     name: unit.name,
+    machines: [deps.machine],
     description: loaded.kind === 'loaded' ? loaded.unit.description : '',
     load: loaded.kind === 'loaded' ? 'loaded' : 'bad-setting',
     active: worst?.active ?? 'inactive',

@@ -6,12 +6,22 @@ interface CommandModule {
   command(context: CliContext): Command
 }
 
+export const commandGroups = ['System', 'Machines', 'Processes', 'Runs', 'Units'] as const
+
 export interface CommandEntry {
   readonly name: string
-  readonly group: 'System' | 'Processes' | 'Runs' | 'Units'
+  readonly group: (typeof commandGroups)[number]
   readonly summary: string
+  /** Whether `-m` makes sense with it. */
+  readonly machines: boolean
   readonly load: () => Promise<CommandModule>
 }
+
+/** About this machine, or all of them, whatever is chosen. */
+const unchoosing: ReadonlySet<string> = new Set([
+  ...['up', 'down', 'install', 'state', 'completion', 'verify'],
+  ...['invite', 'join', 'leave', 'lab'],
+])
 
 function entry(
   name: string,
@@ -19,7 +29,7 @@ function entry(
   summary: string,
   load: CommandEntry['load'],
 ): CommandEntry {
-  return { name, group, summary, load }
+  return { name, group, summary, machines: !unchoosing.has(name), load }
 }
 
 const unitVerbs = (name: string) => async () => {
@@ -31,7 +41,6 @@ export const commandTable: readonly CommandEntry[] = [
   entry('up', 'System', 'start Holon on this machine', () => import('./commands/up.ts')),
   entry('down', 'System', 'stop the agent; jobs go on', () => import('./commands/down.ts')),
   entry('status', 'System', 'show this system, or units', () => import('./commands/status.ts')),
-  entry('machines', 'System', 'list machines', () => import('./commands/machines.ts')),
   entry(
     'install',
     'System',
@@ -45,6 +54,22 @@ export const commandTable: readonly CommandEntry[] = [
     'print completion for your shell',
     () => import('./commands/completion.ts'),
   ),
+
+  entry(
+    'machines',
+    'Machines',
+    'list, label, remove machines',
+    () => import('./commands/machines.ts'),
+  ),
+  entry(
+    'invite',
+    'Machines',
+    'print the line that joins a machine',
+    () => import('./commands/invite.ts'),
+  ),
+  entry('join', 'Machines', 'make this machine one of others', () => import('./commands/join.ts')),
+  entry('leave', 'Machines', 'take this machine out again', () => import('./commands/leave.ts')),
+  entry('lab', 'Machines', 'make test hosts on this machine', () => import('./commands/lab.ts')),
 
   entry('ps', 'Processes', 'list processes', () => import('./commands/ps.ts')),
   entry('top', 'Processes', 'watch processes', () => import('./commands/top.ts')),

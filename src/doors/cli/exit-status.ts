@@ -8,6 +8,8 @@ export const runExit = {
   cannotExecute: 126,
   notFound: 127,
   timedOut: 124,
+  /** The machine, or what kept the program there, was lost: how it ended is not known. */
+  lost: 123,
 } as const
 
 /** 0 to 255; 128+N for signal N. */

@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option } from 'commander'
 import type { CliContext } from './context.ts'
 import { formatTable } from './table.ts'
 
-export type OutputFormat = 'table' | 'json' | 'jsonl'
+export type OutputFormat = 'table' | 'wide' | 'json' | 'jsonl'
 
 export interface ListingOptions {
   readonly output: OutputFormat
@@ -12,12 +12,15 @@ export interface ListingOptions {
   readonly headers: boolean
 }
 
-export function outputOption(): Option {
-  return new Option('-o, --output <format>', 'table, json or jsonl')
+/** `wide`: where the table has more columns than it shows. */
+export function outputOption({ wide = false }: { readonly wide?: boolean } = {}): Option {
+  const formats = wide ? 'table, wide, json or jsonl' : 'table, json or jsonl'
+  return new Option('-o, --output <format>', formats)
     .default('table')
     .argParser((text: string): OutputFormat => {
       if (text === 'json' || text === 'jsonl' || text === 'table') return text
-      throw new InvalidArgumentError('formats are table, json and jsonl.')
+      if (wide && text === 'wide') return text
+      throw new InvalidArgumentError(`formats are ${formats}.`)
     })
 }
 

@@ -1,16 +1,18 @@
 /**
  * Dispatch: global options, the overview, one command, and the exit status of whatever happened.
  */
+
+import type { Command } from 'commander'
 import { deadline as makeDeadline } from '../../base/clock.ts'
 import { asHolonError, type ErrorCode, HolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
 import { realClock } from '../../io/clock.ts'
 import { realHost } from '../../io/host.ts'
-import type { System } from '../../kernel/kernel.ts'
-import { parseTimeSpanMs } from '../../unit/time-span.ts'
-import { connect, type Holon } from '../sdk/connect.ts'
-import { commandTable } from './commands.ts'
+import { type CommandEntry, commandGroups, commandTable } from './commands.ts'
 import type { CliContext } from './context.ts'
+import { globalOptions } from './global-options.ts'
+import { Links } from './links.ts'
+import { RawCommand } from './ps/raw-command.ts'
 import { warmUp } from './warm-up.ts'
 
 /** Exit statuses of Holon's own failures; a command's page lists those it adds. */
@@ -37,12 +39,12 @@ export async function runProgram(
   const host = realHost()
   let exitStatus = 0
   let timeoutMs: number | undefined
-  let holon: Promise<Holon> | undefined
+  const links = new Links()
   const context: CliContext = {
-    system: async (): Promise<System> => {
-      holon ??= connect()
-      return (await holon).system
-    },
+    system: () => links.system(),
+    machines: () => links.selector,
+    selectMachines: (selector) => links.select(selector),
+    connectAnew: (signal) => links.connectAnew(signal),
     clock: realClock,
     stdin: process.stdin,
     stdout: process.stdout,
@@ -56,8 +58,9 @@ export async function runProgram(
   }
   exitQuietlyWhenReaderLeaves()
   try {
-    const { rest, timeout } = globalOptions(args)
-    if (timeout !== undefined) timeoutMs = timeout
+    const { rest, timeout, machine } = globalOptions(args)
+    timeoutMs = timeout
+    if (machine !== undefined) links.select(machine)
     await dispatch(rest, context)
     if (rest[0] === 'up') {
       await warmUp(dispatch, context)
@@ -91,39 +94,43 @@ async function dispatch(args: readonly string[], context: CliContext): Promise<v
   const found = commandTable.find((entry) => entry.name === name)
   if (found === undefined) throw unknownCommand(name)
   const command = (await found.load()).command(context)
-  command.exitOverride()
-  command.configureOutput({ writeErr: () => {} })
+  acceptMachine(found, command, context)
+  for (const each of [command, ...command.commands]) {
+    each.exitOverride()
+    each.configureOutput({ writeErr: () => {} })
+  }
   await command.parseAsync([...rest], { from: 'user' })
 }
 
-/** `holon --timeout 5s CMD …`: options before the command. */
-function globalOptions(args: readonly string[]): { rest: readonly string[]; timeout?: number } {
-  const [first, second] = args
-  const inline = first?.startsWith('--timeout=') ? first.slice('--timeout='.length) : undefined
-  if (inline === undefined && first !== '--timeout') return { rest: args }
-  const text = inline ?? second
-  const timeout = text === undefined ? undefined : parseTimeSpanMs(text)
-  if (timeout === undefined || !Number.isFinite(timeout)) {
+/** `-m`, for every command that is about machines. ps and its like read it by themselves. */
+function acceptMachine(entry: CommandEntry, command: Command, context: CliContext): void {
+  if (!entry.machines) {
+    if (context.machines() === undefined) return
     throw new HolonError(
       'invalid_argument',
-      `--timeout ${JSON.stringify(text ?? '')}: a time span is expected, like 5s or 2min`,
+      `${entry.name} is not about chosen machines: leave --machine out`,
     )
   }
-  return { rest: args.slice(inline === undefined ? 2 : 1), timeout }
+  if (command instanceof RawCommand || command.options.some(({ long }) => long === '--machine')) {
+    return
+  }
+  command.option('-m, --machine <machines>', 'only these: n2, n1,n3, n[01-16], or a zone, eu/*')
+  command.on('option:machine', (selector: string) => context.selectMachines(selector))
 }
 
 function overview(): string {
   const lines = [
-    'Usage: holon [--timeout TIME] COMMAND [ARG…]',
+    'Usage: holon [--timeout TIME] [-m MACHINES] COMMAND [ARG…]',
     '',
     'Many machines behave as one computer.',
   ]
-  for (const group of ['System', 'Processes', 'Runs', 'Units'] as const) {
+  for (const group of commandGroups) {
     lines.push('', `${group}:`)
     for (const entry of commandTable.filter((e) => e.group === group)) {
       lines.push(`  ${entry.name.padEnd(12)} ${entry.summary}`)
     }
   }
+  lines.push('', 'MACHINES: n2, n1,n3, n[01-16], or a zone, eu/*.')
   lines.push('', '`holon COMMAND --help` explains one. Start with `holon up`.', '')
   return lines.join('\n')
 }

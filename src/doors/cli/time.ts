@@ -15,6 +15,12 @@ export function ago(elapsedMs: number): string {
   return `${duration(elapsedMs)} ago`
 }
 
+/** "12 s ago", "3 min ago": one part, for a time that stands beside it. */
+export function sinceText(elapsedMs: number): string {
+  const [size, name] = parts.find(([ms]) => elapsedMs >= ms) ?? ([1000, 's'] as const)
+  return `${Math.floor(Math.max(0, elapsedMs) / size)} ${name} ago`
+}
+
 const parts = [
   [86_400_000, 'd'],
   [3_600_000, 'h'],

@@ -13,16 +13,18 @@ import { realHost } from '../../io/host.ts'
 import type { Run, System, Unit } from '../../kernel/kernel.ts'
 import type {
   ExitStatus,
+  MachineListing,
   ProcessListing,
   ProcessQuery,
   RunSpec,
   SystemStatus,
-  UnitStatus,
+  UnitListing,
 } from '../../kernel/types.ts'
 import { connectRpc } from '../../rpc/connect.ts'
 import { openStdio, type Stdio } from '../../rpc/stdio.ts'
 import { systemInterface } from '../../rpc/wire.ts'
 import { findAgent } from './find-agent.ts'
+import { Parts } from './parts.ts'
 
 export interface ConnectOptions {
   /** The agent's socket. Default: HOLON_DIR's, the user's own, or the system's. */
@@ -33,6 +35,10 @@ export interface ConnectOptions {
 }
 
 export interface RunOptions extends Partial<Omit<RunSpec, 'argv'>> {
+  /**
+   * Where: "n2", or several of which a suitable one is chosen, "n[01-16]", "eu/*". Default: any.
+   */
+  readonly machine?: string
   /** For starting it. The run itself may take as long as it wants. */
   readonly signal?: AbortSignal
 }
@@ -52,19 +58,29 @@ export interface RunResult {
   readonly stderr: string
 }
 
-export interface Holon extends AsyncDisposable {
+/** The short forms, for the whole or for some machines of it. */
+export interface Verbs {
   readonly system: System
   status(): Promise<SystemStatus>
   processes(query?: ProcessQuery): Promise<ProcessListing>
-  units(): Promise<readonly UnitStatus[]>
+  machines(): Promise<MachineListing>
+  units(): Promise<UnitListing>
   /** "web" means "web.service". */
   unit(name: string): Promise<Unit>
   /** Starts a program with its stdio here. Environment and directory are this process's own. */
   start(argv: string | readonly string[], options?: RunOptions): Promise<RunHandle>
   /** Runs a program to its end without input, and gives what it wrote, at most 64 MiB. */
   run(argv: string | readonly string[], options?: RunOptions): Promise<RunResult>
+  /**
+   * The same for the machines that `selector` names: "n2", "n1,n3", "n[01-16]", "eu/*" (a zone).
+   * `not_found` when it names none.
+   */
+  on(selector: string): Promise<Verbs>
   /** A deadline for calls of `system`. */
   deadline(timeoutMs?: number): Deadline
+}
+
+export interface Holon extends Verbs, AsyncDisposable {
   /** Ends the link. Attached runs end with it, detached ones go on. */
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -73,28 +89,38 @@ const collectedBytesMax = 64 * 1024 * 1024
 
 /** `unavailable` when no agent runs here. */
 export async function connect(options: ConnectOptions = {}): Promise<Holon> {
-  const host = realHost()
   const timeoutMs = options.timeoutMs ?? limits.callTimeoutMs
-  const limit = (ms = timeoutMs) => deadline(realClock, ms, options.signal)
-  using opening = limit()
-  const path = options.socketPath ?? (await findAgent(realClock, host))
+  using opening = deadline(realClock, timeoutMs, options.signal)
+  const path = options.socketPath ?? (await findAgent(realClock, realHost()))
   const link = await connectRpc(realClock, path, systemInterface, {
     version,
     signal: opening.signal,
   })
-  const system = link.main
+  const verbs = makeVerbs(link.main, { ...options, timeoutMs })
+  return { ...verbs, [Symbol.asyncDispose]: () => link[Symbol.asyncDispose]() }
+}
+
+function makeVerbs(
+  system: System,
+  options: ConnectOptions & { readonly timeoutMs: number },
+): Verbs {
+  const host = realHost()
+  const { timeoutMs } = options
+  const limit = (ms = timeoutMs) => deadline(realClock, ms, options.signal)
   const bounded = async <T>(call: (o: { signal: AbortSignal }) => Promise<T>): Promise<T> => {
     using bound = limit()
     return await call(bound)
   }
+  const parts = new Parts(system)
 
   async function start(
     argv: string | readonly string[],
     wish: RunOptions = {},
   ): Promise<RunHandle> {
-    const { signal, ...rest } = wish
+    const { signal, machine, ...rest } = wish
     using starting = deadline(realClock, timeoutMs, signal ?? options.signal)
-    const run = await system.run(
+    const where = machine === undefined ? system : await parts.get(machine, starting)
+    const run = await where.run(
       {
         env: definedOnly(host.env),
         cwd: host.cwd(),
@@ -115,6 +141,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Holon> {
     system,
     status: () => bounded((o) => system.status(o)),
     processes: (query = {}) => bounded((o) => system.processes(query, o)),
+    machines: () => bounded((o) => system.machines(o)),
     units: () => bounded((o) => system.units(o)),
     unit: (name) => bounded((o) => system.unit(name, o)),
     start,
@@ -127,8 +154,8 @@ export async function connect(options: ConnectOptions = {}): Promise<Holon> {
       ])
       return { exit, stdout, stderr }
     },
+    on: async (selector) => makeVerbs(await bounded((o) => system.part(selector, o)), options),
     deadline: limit,
-    [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),
   }
 }
 

@@ -8,4 +8,6 @@ export {
   type Holon,
   type RunHandle,
   type RunOptions,
+  type RunResult,
+  type Verbs,
 } from './connect.ts'

@@ -1,4 +1,4 @@
-/** `holon completion SHELL`: completion of commands, options, units and runs. */
+/** `holon completion SHELL`: completion of commands, options, machines, units and runs. */
 import { Command } from 'commander'
 import { HolonError } from '../../../base/errors.ts'
 import { commandTable } from '../commands.ts'
@@ -18,12 +18,29 @@ export function command(context: CliContext): Command {
 }
 
 const names = () => commandTable.map((entry) => entry.name).join(' ')
+const machineNames = "holon machines --no-headers 2>/dev/null | cut -d' ' -f1"
+const machineVerbs = 'label remove'
+const runOptions =
+  '--machine --require --each --explain --dry-run --detach --interactive --tty --no-tty --env ' +
+  '--clear-env --cwd --user --timeout --json'
 const unitVerbs = 'start|stop|restart|enable|disable|status|cat|show|why|logs|is-active|is-failed'
 
 const bash = () => `_holon() {
-  local word=\${COMP_WORDS[COMP_CWORD]} verb=\${COMP_WORDS[1]} list
-  if [ "$COMP_CWORD" -eq 1 ]; then
-    list='${names()}'
+  local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} at=1 verb list
+  while [ "$at" -lt "$COMP_CWORD" ]; do
+    case \${COMP_WORDS[at]} in
+      -m|--machine|--timeout) at=$((at + 2)) ;;
+      -*) at=$((at + 1)) ;;
+      *) verb=\${COMP_WORDS[at]}; break ;;
+    esac
+  done
+  case $before in
+    -m|--machine)
+      list=$(${machineNames})
+      COMPREPLY=($(compgen -W "$list" -- "$word")); return ;;
+  esac
+  if [ -z "$verb" ]; then
+    list='--machine --timeout ${names()}'
     COMPREPLY=($(compgen -W "$list" -- "$word")); return
   fi
   case $verb in
@@ -33,8 +50,14 @@ const bash = () => `_holon() {
     attach|wait)
       list=$(holon runs --no-headers 2>/dev/null | cut -d' ' -f1)
       COMPREPLY=($(compgen -W "$list" -- "$word")) ;;
+    machines)
+      list="${machineVerbs} $(${machineNames})"
+      COMPREPLY=($(compgen -W "$list" -- "$word")) ;;
     run)
-      COMPREPLY=($(compgen -c -- "$word")) ;;
+      case $word in
+        -*) COMPREPLY=($(compgen -W '${runOptions}' -- "$word")) ;;
+        *) COMPREPLY=($(compgen -c -- "$word")) ;;
+      esac ;;
     *)
       COMPREPLY=($(compgen -f -- "$word")) ;;
   esac
@@ -50,6 +73,8 @@ const fish = () =>
   commandTable
     .map((e) => `complete -c holon -f -n __fish_use_subcommand -a ${e.name} -d "${e.summary}"\n`)
     .join('') +
+  `complete -c holon -x -s m -l machine -a "(${machineNames})" -d "only these machines"\n` +
+  `complete -c holon -f -n "__fish_seen_subcommand_from machines" -a "${machineVerbs}"\n` +
   `complete -c holon -f -n "__fish_seen_subcommand_from ${unitVerbs.replaceAll('|', ' ')}" ` +
   `-a "(holon list-units --no-headers 2>/dev/null | string split -f1 ' ')"\n`
 

@@ -3,7 +3,10 @@ import { Command } from 'commander'
 import { deadline, sleep } from '../../../base/clock.ts'
 import { HolonError } from '../../../base/errors.ts'
 import { ProcFs } from '../../../io/proc.ts'
+import type { System } from '../../../kernel/kernel.ts'
+import type { SystemStatus } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
+import { answeringMachine } from '../start-agent.ts'
 
 const downTimeoutMs = 120_000
 const pollMs = 10
@@ -18,7 +21,7 @@ export function command(context: CliContext): Command {
       using limit = deadline(context.clock, downTimeoutMs)
       const { signal } = limit
       const system = await context.system()
-      const { agentPid, units, runs } = await system.status({ signal })
+      const { agentPid, units, runs } = await ownStatus(system, signal)
       if (options.all) context.stderr.write('holon: stopping units and runs …\n')
       try {
         await system.shutdown({ stopJobs: options.all === true }, { signal })
@@ -35,6 +38,14 @@ export function command(context: CliContext): Command {
           : ` ${kept} ${kept === 1 ? 'job goes' : 'jobs go'} on; \`holon up\` takes over again.`
       context.stdout.write(`The agent (pid ${agentPid}) is down.${note}\n`)
     })
+}
+
+/** What this machine has to lose, however many others there are. */
+async function ownStatus(system: System, signal: AbortSignal): Promise<SystemStatus> {
+  const status = await system.status({ signal })
+  const own = answeringMachine(status)
+  if (status.machines.length < 2 || own === undefined) return status
+  return await (await system.part(own, { signal })).status({ signal })
 }
 
 /** A process that has ended but whom nobody has asked how (a zombie) is no longer alive. */

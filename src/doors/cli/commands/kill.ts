@@ -13,16 +13,17 @@ export function command(context: CliContext): Command {
   const options = {
     name: 'kill',
     description: 'Sends a signal (TERM unless another is named) to processes and runs.',
-    usage: '[-SIGNAL | -s SIGNAL] TARGET… | -l [SIGNAL…]',
+    usage: '[-m MACHINES] [-SIGNAL | -s SIGNAL] TARGET… | -l [SIGNAL…]',
     help: `Targets:
   n1:42          process 42 of machine n1, as ps and pgrep print it
-  42             where there is only one machine
+  42             where there is only one machine, or with -m MACHINE
   run/ID         the processes of a run in the foreground
 
 Options:
   -9, -KILL, -s KILL, -n 9   the signal, by number or name; 0 only looks
   -l [SIGNAL…]               names of signals, or names for numbers and back
   -L                         all signals with their numbers
+  -m MACHINE                 where 42 is
 
 Exit status: 0; 1 a target was not signalled; 2 usage.`,
   }
@@ -42,6 +43,7 @@ async function killCommand(context: CliContext, args: readonly string[]): Promis
     context.stdout.write(`${shown.join('\n')}\n`)
     return
   }
+  if (request.machine !== undefined) context.selectMachines(request.machine)
   using limit = context.deadline()
   const sender = new Sender(await context.system(), { signal: limit.signal })
   for (const target of request.targets) {
@@ -86,12 +88,12 @@ class Sender {
     if (ref.machine !== undefined) return ref.machine
     this.#onlyMachine ??= this.#system
       .machines(this.#options)
-      .then((machines) => (machines.length === 1 ? machines[0]?.name : undefined))
+      .then(({ machines }) => (machines.length === 1 ? machines[0]?.name : undefined))
     const machine = await this.#onlyMachine
     if (machine !== undefined) return machine
     throw new HolonError(
       'invalid_argument',
-      `there are several machines; name one, like n1:${ref.pid}`,
+      `there are several machines; name the one you mean, like n1:${ref.pid}`,
     )
   }
 }

@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import type { UnitStatus } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
+import { reportMissing } from '../missing.ts'
 import {
   jsonOption,
   type ListingOptions,
@@ -23,14 +24,16 @@ export function command(context: CliContext): Command {
       using limit = context.deadline()
       const system = await context.system()
       const states = options.state?.split(',')
-      const units = (await system.units({ signal: limit.signal })).filter(
+      const listing = await system.units({ signal: limit.signal })
+      const units = listing.units.filter(
         (unit) => matches(unit.name, patterns) && (states?.includes(unit.active) ?? true),
       )
       printListing(context, options, units, { header, row })
+      reportMissing(context, listing.missing)
     })
 }
 
-const header = ['UNIT', 'LOAD', 'ACTIVE', 'SUB', 'INSTANCES', 'ENABLED', 'DESCRIPTION']
+const header = ['UNIT', 'LOAD', 'ACTIVE', 'SUB', 'INSTANCES', 'ENABLED', 'MACHINE', 'DESCRIPTION']
 
 function row(unit: UnitStatus): readonly string[] {
   const up = unit.instances.filter((instance) => instance.active === 'active').length
@@ -41,6 +44,7 @@ function row(unit: UnitStatus): readonly string[] {
     unit.sub,
     `${up}/${unit.instancesWanted}`,
     unit.enabled ? 'enabled' : 'disabled',
+    unit.machines.join(','),
     unit.description,
   ]
 }

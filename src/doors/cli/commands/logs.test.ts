@@ -25,7 +25,7 @@ async function startAgent(): Promise<Agent> {
       machine: 'n1',
       packageDir: resolve('.'),
       forceShKeeper: true,
-      onShutdown: () => {},
+      onEnd: () => {},
     },
   )
 }
@@ -104,7 +104,7 @@ test('holon logs -r, -n and --since choose', async () => {
 test('holon logs tells what is wrong', async () => {
   const table: readonly (readonly [readonly string[], number, RegExp])[] = [
     [['logs'], 2, /name one unit or run/],
-    [['logs', 'nothing'], 4, /no unit nothing/],
+    [['logs', 'nothing'], 4, /no unit "nothing"/],
     [['logs', 'run/zzz'], 4, /no run "zzz"/],
     [['logs', run, '-f', '-r'], 2, /-f .* -r/],
     [['logs', run, '-n', 'x'], 2, /a number or "all"/],

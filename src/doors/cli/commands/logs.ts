@@ -5,10 +5,10 @@ import { deadline, sleep } from '../../../base/clock.ts'
 import { HolonError } from '../../../base/errors.ts'
 import type { System } from '../../../kernel/kernel.ts'
 import type { CallOptions, LogEntry, LogPage, LogQuery } from '../../../kernel/types.ts'
-import { connect } from '../../sdk/connect.ts'
 import type { CliContext } from '../context.ts'
 import { type LogFormat, LogRenderer, logFormats } from '../log-format.ts'
 import { parseLogTime } from '../log-time.ts'
+import { reportMissing } from '../missing.ts'
 import { bytes } from '../time.ts'
 import { resolveUnit } from '../unit-arguments.ts'
 
@@ -78,6 +78,7 @@ async function showUsage(context: CliContext): Promise<void> {
   using limit = context.deadline()
   const usage = await (await context.system()).logUsage(limit)
   context.stdout.write(`Logs take up ${bytes(usage.bytes)} in ${usage.files} files.\n`)
+  reportMissing(context, usage.missing)
 }
 
 async function showLogs(context: CliContext, target: string, options: LogsCommandOptions) {
@@ -97,10 +98,12 @@ async function showLogs(context: CliContext, target: string, options: LogsComman
   const reader = new LogReader(context, target)
   await using _ends = reader
   if (options.reverse === true) return await showReversed(context, reader, query, renderer)
+  const absent = new Absent(context)
   let position: LogQuery = query
   for (;;) {
     const page = await reader.read(position, { follow })
     await write(context, Buffer.concat(page.entries.map((entry) => renderer.render(entry))))
+    absent.tell(page)
     if (page.atEnd && !follow) break
     position = { ...query, cursor: page.cursor, ...(page.atEnd ? { waitMs: followWaitMs } : {}) }
   }
@@ -113,15 +116,35 @@ async function showReversed(
   query: LogQuery,
   renderer: LogRenderer,
 ): Promise<void> {
+  const absent = new Absent(context)
   const entries: LogEntry[] = []
   for (let position = query; ; ) {
     const page = await reader.read(position, { follow: false })
     entries.push(...page.entries)
+    absent.tell(page)
     if (page.atEnd) break
     position = { ...query, cursor: page.cursor }
   }
   for (const entry of entries.reverse()) await write(context, renderer.render(entry))
   await write(context, renderer.end())
+}
+
+/** Tells of machines whose part of the log is not shown: each once, and again after it was back. */
+class Absent {
+  readonly #context: CliContext
+  #told: ReadonlySet<string> = new Set()
+
+  constructor(context: CliContext) {
+    this.#context = context
+  }
+
+  tell({ missing }: LogPage): void {
+    reportMissing(
+      this.#context,
+      missing.filter(({ machine }) => !this.#told.has(machine)),
+    )
+    this.#told = new Set(missing.map(({ machine }) => machine))
+  }
 }
 
 function makeQuery(context: CliContext, options: LogsCommandOptions): LogQuery {
@@ -204,9 +227,9 @@ class LogReader implements AsyncDisposable {
   async #reconnect(): Promise<void> {
     await this[Symbol.asyncDispose]().catch(() => {})
     using limit = this.#context.deadline()
-    const found = connect({ signal: limit.signal }).then((holon) => {
-      this.#links.push(holon)
-      return findReadable(holon.system, this.#target, limit.signal)
+    const found = this.#context.connectAnew(limit.signal).then((link) => {
+      this.#links.push(link)
+      return findReadable(link.system, this.#target, limit.signal)
     })
     this.#readable = found
     // The next call meets the failure; unheard it would end the process.

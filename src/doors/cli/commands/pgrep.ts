@@ -3,11 +3,10 @@ import type { Command } from 'commander'
 import { asHolonError } from '../../../base/errors.ts'
 import { realHost } from '../../../io/host.ts'
 import { ProcFs } from '../../../io/proc.ts'
-import { localTime } from '../../../io/proc-time.ts'
 import type { ProcessInfo, ProcessListing } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
+import { fanOutLimit, reportMissing } from '../missing.ts'
 import { argsText, commText } from '../ps/columns.ts'
-import { missingExitStatus, missingText } from '../ps/missing.ts'
 import { pgrepMatch } from '../ps/pgrep-match.ts'
 import { type PgrepRequest, parsePgrep } from '../ps/pgrep-options.ts'
 import { rawCommand } from '../ps/raw-command.ts'
@@ -24,7 +23,8 @@ const matching = `Which (all must hold):
   -g PGID,…        process group         -t TTY,…    terminal
   -r STATE,…       state, like D,Z       -O SECONDS  older than this
   -n, -o           only the newest, the oldest
-  -m MACHINE       only on this machine
+  -m MACHINES      only on these: n2, n1,n3, n[01-16], or a zone, eu/*
+      --wait TIME  how long machines have to answer; 2s
 `
 
 const status = `
@@ -53,7 +53,7 @@ ${status}`,
       context.stdout.write(`${lines.join(request.delimiter)}\n`)
     }
     if (matches.length === 0) context.setExit(1)
-    reportMissing(context, listing)
+    reportMissing(context, listing.missing, listing.machines.length)
   })
 }
 
@@ -75,7 +75,7 @@ ${status}`,
     const signalled = await signalAll(context, request, matches)
     if (request.show === 'count') context.stdout.write(`${matches.length}\n`)
     if (signalled === 0) context.setExit(1)
-    reportMissing(context, listing)
+    reportMissing(context, listing.missing, listing.machines.length)
   })
 }
 
@@ -83,14 +83,14 @@ async function find(
   context: CliContext,
   request: PgrepRequest,
 ): Promise<{ listing: ProcessListing; matches: readonly ProcessInfo[] }> {
-  using limit = context.deadline()
-  const { signal } = limit
-  const system = await context.system()
-  const query = { args: request.full || request.show === 'args' }
-  const listing =
-    request.machine === undefined
-      ? await system.processes(query, { signal })
-      : await (await system.machine(request.machine, { signal })).processes(query, { signal })
+  using limit = fanOutLimit(context, request.fanOutMs)
+  const { signal, fanOutMs } = limit
+  if (request.machine !== undefined) context.selectMachines(request.machine)
+  const query = {
+    args: request.full || request.show === 'args',
+    fanOutMs,
+  }
+  const listing = await (await context.system()).processes(query, { signal })
   return { listing, matches: pgrepMatch(listing, request, ownCaller()) }
 }
 
@@ -124,13 +124,6 @@ function line(row: ProcessInfo, show: PgrepRequest['show']): string {
   const id = `${row.machine}:${row.pid}`
   if (show === 'name') return `${id} ${commText(row)}`
   return show === 'args' ? `${id} ${argsText(row)}` : id
-}
-
-function reportMissing(context: CliContext, listing: ProcessListing): void {
-  const missing = missingText(listing, localTime)
-  if (missing === undefined) return
-  context.stderr.write(`holon: ${missing}\n`)
-  context.setExit(missingExitStatus)
 }
 
 function ownCaller(): Caller {

@@ -104,11 +104,21 @@ test('ps prints JSON that is complete and sorted', async (t) => {
 })
 
 test('ps and pgrep name the machines that did not answer, and say 4', async () => {
-  const missing = [{ machine: 'n4', code: 'unavailable' as const }]
+  const missing = [
+    { machine: 'n4', code: 'unavailable' as const },
+    {
+      machine: 'n5',
+      code: 'deadline_exceeded' as const,
+      lastSeenAtMs: realClock.wallMs() - 12_500,
+    },
+  ]
   for (const run of [holon(ps, ['-e'], { missing }), holon(pgrep, ['.'], { missing })]) {
     const { out, err, status } = await run
     assert.ok(out.length > 0)
-    assert.equal(err, 'holon: 1 of 2 machines answered; missing: n4 (unavailable)\n')
+    assert.match(
+      err,
+      /^holon: 1 of 3 machines answered; n4 unreachable, n5 silent \(last seen [\d:]{8}, 1\d s ago\)\n$/,
+    )
     assert.equal(status, 4)
   }
 })
@@ -136,6 +146,12 @@ test('kill takes a bare number only where there is one machine', async (t) => {
   assert.equal(refused.status, 1)
   assert.match(refused.err, new RegExp(`like n1:${child.pid}`))
   assert.equal((await holon(kill, ['-0', `n1:${child.pid}`], { machines })).status, 0)
+  for (const on of [
+    ['-m', 'n1', '-0'],
+    ['-0', '--machine=n1'],
+  ]) {
+    assert.equal((await holon(kill, [...on, String(child.pid)], { machines })).status, 0)
+  }
   assert.equal(child.exitCode, null)
 })
 

@@ -5,8 +5,8 @@ import { ProcFs } from '../../../io/proc.ts'
 import { localTime } from '../../../io/proc-time.ts'
 import type { ProcessInfo, ProcessListing, ProcessQuery } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
+import { fanOutLimit, reportMissing } from '../missing.ts'
 import type { View } from '../ps/columns.ts'
-import { missingExitStatus, missingText } from '../ps/missing.ts'
 import { parsePs } from '../ps/options.ts'
 import { psHelp } from '../ps/ps-help.ts'
 import { rawCommand } from '../ps/raw-command.ts'
@@ -15,7 +15,11 @@ import { type Caller, narrow, select } from '../ps/select.ts'
 import { forest, sortRows, tableLines } from '../ps/table.ts'
 
 export function command(context: CliContext): Command {
-  return rawCommand(psHelp, (args) => ps(context, parsePs(args), ownCaller()))
+  return rawCommand(psHelp, (args) => {
+    const machines = context.machines()
+    const words = machines === undefined ? args : ['--machine', machines, ...args]
+    return ps(context, parsePs(words), ownCaller())
+  })
 }
 
 /** Prints what `request` asks for and sets the exit status. */
@@ -25,11 +29,7 @@ export async function ps(context: CliContext, request: PsRequest, caller: Caller
   const rows = sortRows(select(listing.processes, request.selection, caller), request.sort, view)
   print(context, request, rows, view)
   if (rows.length === 0) context.setExit(1)
-  const missing = missingText(listing, localTime)
-  if (missing !== undefined) {
-    context.stderr.write(`holon: ${missing}\n`)
-    context.setExit(missingExitStatus)
-  }
+  reportMissing(context, listing.missing, listing.machines.length)
 }
 
 async function fetchListing(
@@ -37,17 +37,19 @@ async function fetchListing(
   request: PsRequest,
   caller: Caller,
 ): Promise<ProcessListing> {
-  using limit = context.deadline()
-  const { signal } = limit
+  using limit = fanOutLimit(context, request.fanOutMs)
+  const { signal, fanOutMs } = limit
   const sorted = request.sort.map((key) => key.column)
   const needsArgs =
     request.output !== 'table' ||
     [...request.columns, ...sorted].some((column) => column.needsArgs === true)
-  const query: ProcessQuery = { ...narrow(request.selection, caller), args: needsArgs }
-  const system = await context.system()
-  if (request.machine === undefined) return system.processes(query, { signal })
-  const machine = await system.machine(request.machine, { signal })
-  return machine.processes(query, { signal })
+  const query: ProcessQuery = {
+    ...narrow(request.selection, caller),
+    args: needsArgs,
+    fanOutMs,
+  }
+  if (request.machine !== undefined) context.selectMachines(request.machine)
+  return (await context.system()).processes(query, { signal })
 }
 
 function viewOf(listing: ProcessListing, request: PsRequest, context: CliContext): View {

@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import type { ExitStatus, RunInfo } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
+import { reportMissing } from '../missing.ts'
 import {
   jsonOption,
   type ListingOptions,
@@ -42,7 +43,9 @@ export function command(context: CliContext): Command {
         run.argv.join(' '),
       ]
       const header = ['ID', 'MACHINE', 'STATE', 'EXIT', 'PID', 'STARTED', 'COMMAND']
-      printListing(context, options, await system.runs({ signal }), { header, row })
+      const { runs, missing } = await system.runs({ signal })
+      printListing(context, options, runs, { header, row })
+      reportMissing(context, missing)
     })
 }
 

@@ -5,11 +5,18 @@
 import { Command } from 'commander'
 import { HolonError } from '../../../base/errors.ts'
 import type { Unit } from '../../../kernel/kernel.ts'
-import type { InstanceStatus, SystemStatus, UnitStatus } from '../../../kernel/types.ts'
+import type {
+  InstanceStatus,
+  MachineInfo,
+  SystemStatus,
+  UnitStatus,
+} from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
 import { formatEntry } from '../log-format.ts'
-import { ago, bytes, duration, isoTime } from '../time.ts'
+import { reportMissing } from '../missing.ts'
+import { ago, bytes, duration, isoTime, sinceText } from '../time.ts'
 import { resolveUnit } from '../unit-arguments.ts'
+import { stateTrouble } from './machines.ts'
 import { describeFailure } from './unit-verbs.ts'
 
 export function command(context: CliContext): Command {
@@ -28,6 +35,7 @@ export function command(context: CliContext): Command {
           ? `${JSON.stringify(status, undefined, 2)}\n`
           : overview(context, status)
         context.stdout.write(text)
+        reportMissing(context, status.missing, status.machines.length - awayCount(status))
         return
       }
       const statuses: UnitStatus[] = []
@@ -57,24 +65,50 @@ function overview(context: CliContext, status: SystemStatus): string {
   const lines = [
     `Holon ${status.version}`,
     `     Agent: pid ${status.agentPid}, up ${duration(nowMs - status.agentSinceMs)}, uid ${status.uid}`,
-    `     State: ${status.stateDir} (${status.engine})`,
+    `     State: ${status.stateDir} (${status.state.engine})`,
     `   Runtime: ${status.runtimeDir}`,
     `    Keeper: ${status.keeper === 'c' ? 'compiled' : 'sh fallback'}`,
     `     Units: ${units.length === 0 ? 'none' : units.join(', ')}`,
     `      Runs: ${status.runs} running`,
-    '  Machines:',
+    `  Machines: ${countMachines(status.machines)}`,
   ]
-  for (const m of status.machines) {
-    const up = duration(nowMs - m.upSinceMs)
-    const memory = `${bytes(m.memoryAvailableBytes)} of ${bytes(m.memoryBytes)} free`
-    lines.push(
-      `    ${m.name} ${m.status}, up ${up}, load ${m.load1.toFixed(2)} on ${m.cpuCount} cores, ${memory}`,
-    )
+  const names = status.machines.map(({ name }) => name.length)
+  const widest = Math.max(0, ...names)
+  for (const machine of status.machines) {
+    lines.push(`    ${machine.name.padEnd(widest)}  ${describeMachine(machine, nowMs)}`)
   }
-  for (const { machine, code } of status.missing)
-    lines.push(`    ${machine} does not answer (${code})`)
-  for (const warning of status.warnings) lines.push(`      Note: ${warning}`)
+  const trouble = stateTrouble(status.state, nowMs)
+  if (trouble !== undefined) lines.push(`      Note: ${trouble}`)
+  for (const note of [...status.state.notes, ...status.warnings]) lines.push(`      Note: ${note}`)
   return `${lines.join('\n')}\n`
+}
+
+/** "3 up, 1 down". */
+function countMachines(machines: readonly MachineInfo[]): string {
+  return (['up', 'suspect', 'down'] as const)
+    .map((state) => [machines.filter(({ status }) => status === state).length, state] as const)
+    .filter(([count, state]) => count > 0 || state === 'up')
+    .map(([count, state]) => `${count} ${state}`)
+    .join(', ')
+}
+
+function describeMachine(machine: MachineInfo, nowMs: number): string {
+  const { status, report, lastSeenAtMs } = machine
+  if (status !== 'up') {
+    if (lastSeenAtMs === undefined) return `${status}, not seen yet`
+    return `${status}, last seen ${sinceText(nowMs - lastSeenAtMs)}`
+  }
+  if (report === undefined) return status
+  const up = duration(nowMs - report.upSinceMs)
+  const memory = `${bytes(report.memoryAvailableBytes)} of ${bytes(report.memoryBytes)} free`
+  const load = `load ${report.load1.toFixed(2)} on ${report.cpuCount} cores`
+  return `${status}, up ${up}, ${load}, ${memory}`
+}
+
+/** Machines in the listing that did not answer, too. */
+function awayCount({ machines, missing }: SystemStatus): number {
+  const away = new Set(missing.map(({ machine }) => machine))
+  return machines.filter(({ name }) => away.has(name)).length
 }
 
 function describeUnit(context: CliContext, status: UnitStatus): string {

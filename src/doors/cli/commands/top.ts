@@ -7,8 +7,8 @@ import { asHolonError, HolonError } from '../../../base/errors.ts'
 import { localTime } from '../../../io/proc-time.ts'
 import type { ProcessListing } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
+import { fanOutLimit, missingExitStatus } from '../missing.ts'
 import { FullScreen } from '../ps/full-screen.ts'
-import { missingExitStatus } from '../ps/missing.ts'
 import type { PidRef } from '../ps/select.ts'
 import {
   decodeKeys,
@@ -27,7 +27,6 @@ interface TopOptions {
   readonly delay: number
   readonly sort: TopSort
   readonly user?: string
-  readonly machine?: string
   readonly full?: boolean
   readonly width?: number
 }
@@ -57,7 +56,6 @@ export function command(context: CliContext): Command {
         .default('cpu' satisfies TopSort),
     )
     .option('-u, --user <user>', 'only this user, by name or number')
-    .option('-m, --machine <machine>', 'only this machine')
     .option('-c, --full', 'command lines instead of names')
     .option('-w, --width <cells>', 'length of a line with -b', number(1))
     .action(async (options: TopOptions) => {
@@ -80,16 +78,10 @@ function firstState(options: TopOptions): TopState {
   }
 }
 
-async function fetchListing(
-  context: CliContext,
-  options: TopOptions,
-  args: boolean,
-): Promise<ProcessListing> {
-  using limit = context.deadline()
-  const { signal } = limit
-  const system = await context.system()
-  if (options.machine === undefined) return system.processes({ args }, { signal })
-  return (await system.machine(options.machine, { signal })).processes({ args }, { signal })
+async function fetchListing(context: CliContext, args: boolean): Promise<ProcessListing> {
+  using limit = fanOutLimit(context)
+  const { signal, fanOutMs } = limit
+  return (await context.system()).processes({ args, fanOutMs }, { signal })
 }
 
 async function runBatch(context: CliContext, options: TopOptions): Promise<void> {
@@ -100,10 +92,10 @@ async function runBatch(context: CliContext, options: TopOptions): Promise<void>
     columns: options.width ?? Number.POSITIVE_INFINITY,
   }
   const delayMs = options.delay * 1000
-  let before = await fetchListing(context, options, state.fullCommand)
+  let before = await fetchListing(context, state.fullCommand)
   for (let done = 0; done < (options.iterations ?? Number.POSITIVE_INFINITY); done += 1) {
     await sleep(context.clock, done === 0 ? Math.min(firstDelayMs, delayMs) : delayMs, forever)
-    const now = await fetchListing(context, options, state.fullCommand)
+    const now = await fetchListing(context, state.fullCommand)
     const time = localTime(context.clock.wallMs())
     const { lines } = topFrame(sample(now, before), state, time, size)
     context.stdout.write(`${done === 0 ? '' : '\n'}${lines.join('\n')}\n`)
@@ -155,7 +147,7 @@ class LiveTop {
   }
 
   async #read(): Promise<void> {
-    const listing = await fetchListing(this.#context, this.#options, this.#state.fullCommand)
+    const listing = await fetchListing(this.#context, this.#state.fullCommand)
     this.#before = this.#listing
     this.#listing = listing
     this.#sample = sample(listing, this.#before)

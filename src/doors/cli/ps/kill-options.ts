@@ -14,7 +14,13 @@ export type KillTarget =
   | { readonly kind: 'bad'; readonly text: string; readonly why: string }
 
 export type KillRequest =
-  | { readonly kind: 'send'; readonly signal: number; readonly targets: readonly KillTarget[] }
+  | {
+      readonly kind: 'send'
+      readonly signal: number
+      readonly targets: readonly KillTarget[]
+      /** A selector. */
+      readonly machine?: string
+    }
   /** -l: all names, or each word turned around. */
   | { readonly kind: 'list'; readonly words: readonly string[] }
   | { readonly kind: 'table' }
@@ -22,12 +28,18 @@ export type KillRequest =
 /** `invalid_argument` for what is no kill command line. */
 export function parseKill(args: readonly string[]): KillRequest {
   const words = [...args]
+  let machine: string | undefined
   let signal: number | undefined
   const first = words[0] ?? ''
   if (first === '-l' || first === '--list') return { kind: 'list', words: words.slice(1) }
   if (first.startsWith('--list=')) return { kind: 'list', words: [first.slice('--list='.length)] }
   if (first === '-L' || first === '--table') return { kind: 'table' }
   while (words[0]?.startsWith('-') && words[0] !== '-') {
+    const selector = takeMachine(words)
+    if (selector !== undefined) {
+      machine = selector
+      continue
+    }
     const word = words.shift() ?? ''
     if (word === '--') break
     if (signal !== undefined) {
@@ -40,7 +52,23 @@ export function parseKill(args: readonly string[]): KillRequest {
   if (words.length === 0) {
     throw usageError('kill needs targets: process ids like 42 or n1:42, or runs like run/ID')
   }
-  return { kind: 'send', signal: signal ?? 15, targets: words.map(parseTarget) }
+  return {
+    kind: 'send',
+    signal: signal ?? 15,
+    targets: words.map(parseTarget),
+    ...(machine === undefined ? {} : { machine }),
+  }
+}
+
+/** `-m n2`, `--machine n2`, `--machine=n2`; undefined, and nothing taken, for other words. */
+function takeMachine(words: string[]): string | undefined {
+  const [first = ''] = words
+  const inline = /^--machine=(.+)$/s.exec(first)?.[1]
+  if (inline === undefined && first !== '-m' && first !== '--machine') return undefined
+  const [, value] = words.splice(0, inline === undefined ? 2 : 1)
+  const machine = inline ?? value
+  if (machine === undefined) throw usageError(`kill ${first} needs machines, like n2`)
+  return machine
 }
 
 function optionSignal(word: string, words: string[]): number {

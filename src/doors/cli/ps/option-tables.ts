@@ -1,6 +1,7 @@
 /**
  * The options of `ps` in its three styles: what each letter or word does to the draft of a request.
  */
+import { timeSpan } from '../global-options.ts'
 import type { Column } from './columns.ts'
 import type { Layout } from './layouts.ts'
 import {
@@ -33,6 +34,7 @@ export interface Draft {
   wide: number
   cells: number | undefined
   machine: string | undefined
+  fanOutMs: number | undefined
 }
 
 type Flag = (draft: Draft) => void
@@ -71,6 +73,10 @@ function sort(draft: Draft, value: string): void {
 
 function machine(draft: Draft, value: string): void {
   draft.machine = value
+}
+
+function wait(draft: Draft, value: string): void {
+  draft.fanOutMs = timeSpan('--wait', value)
 }
 
 function cells(draft: Draft, value: string): void {
@@ -187,6 +193,7 @@ export const longValues: Readonly<Record<string, Valued>> = {
   output: format,
   sort,
   machine,
+  wait,
   width: cells,
   cols: cells,
   columns: cells,

@@ -42,6 +42,7 @@ export function parsePs(args: readonly string[]): PsRequest {
     wide: 0,
     cells: undefined,
     machine: undefined,
+    fanOutMs: undefined,
   }
   const words = [...args]
   for (let word = words.shift(); word !== undefined; word = words.shift()) {
@@ -149,6 +150,7 @@ function finish(draft: Draft): PsRequest {
     forest: draft.forest,
     numeric: draft.numeric,
     ...(draft.machine === undefined ? {} : { machine: draft.machine }),
+    ...(draft.fanOutMs === undefined ? {} : { fanOutMs: draft.fanOutMs }),
     ...(lineWidth === undefined ? {} : { lineWidth }),
   }
 }

@@ -1,4 +1,5 @@
 /** Reads the command lines of `pgrep` and `pkill`, with procps' options. */
+import { timeSpan } from '../global-options.ts'
 import { parseSignal, requireSignal } from './kill-options.ts'
 import { parseNames, parsePids } from './request.ts'
 import type { PidRef } from './select.ts'
@@ -21,7 +22,10 @@ export interface PgrepRequest {
   readonly show: 'id' | 'name' | 'args' | 'count' | 'nothing'
   readonly delimiter: string
   readonly signal: number
+  /** A selector. */
   readonly machine?: string
+  /** How long machines have to answer. */
+  readonly fanOutMs?: number
   /** pkill -e: say what was signalled. */
   readonly echo: boolean
 }
@@ -199,6 +203,9 @@ const values: Readonly<Record<string, (draft: Draft, value: string) => void>> = 
   },
   machine: (draft, value) => {
     draft.machine = value
+  },
+  wait: (draft, value) => {
+    draft.fanOutMs = timeSpan('--wait', value)
   },
   signal: (draft, value) => {
     draft.signal = requireSignal(value)

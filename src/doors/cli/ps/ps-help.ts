@@ -14,7 +14,7 @@ export const psHelp: RawCommandOptions = {
   -G, --group GROUP,…    by effective group                 -s, -g SID,…  by session
   -t, --tty TTY,…        by terminal                        r             only what runs
   -N, --deselect         all others
-  -m, --machine MACHINE  only this machine
+  -m, --machine MACHINES only these: n2, n1,n3, n[01-16], or a zone, eu/*
 
 How:
   -f, -F, -l, -j, u, l, j  ready-made columns, as in ps(1)
@@ -25,6 +25,7 @@ How:
   c, n                   short names; numbers instead of user names
   -h, h, --no-headers    rows only
   -w, -ww, --width N     132 cells; no bound; N cells
+  --wait TIME            how long machines have to answer; 2s
 
 Columns: machine unit id pid ppid pgid sid tpgid user uid group gid comm ucmd args cmd tty
   time cputimes etime etimes start lstart stime pcpu pmem c cp vsz rss sz s stat ni pri nlwp

@@ -12,7 +12,7 @@ export interface RawCommandOptions {
   readonly help: string
 }
 
-class RawCommand extends Command {
+export class RawCommand extends Command {
   readonly #run: (args: readonly string[]) => Promise<void>
 
   constructor(name: string, run: (args: readonly string[]) => Promise<void>) {

@@ -16,8 +16,10 @@ export interface PsRequest {
   readonly sort: readonly SortKey[]
   readonly forest: boolean
   readonly numeric: boolean
-  /** Only this machine. */
+  /** Only these machines: a selector. */
   readonly machine?: string
+  /** How long machines have to answer; undefined: as long as the kernel gives them. */
+  readonly fanOutMs?: number
   /** Cells of a line; undefined: as wide as the terminal, or as needed where there is none. */
   readonly lineWidth?: number
 }

@@ -17,6 +17,7 @@ import type {
   ProcessInfo,
   ProcessListing,
   ProcessQuery,
+  StateHealth,
 } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
 
@@ -27,6 +28,8 @@ export interface TestSystemOptions {
   /** Called for each signal to a run. */
   readonly onRunSignal?: (id: string, signal: string | number) => void
 }
+
+export const testState: StateHealth = { engine: 'embedded (sqlite)', notes: [] }
 
 /** Machine n1 is this one. What the System interface has beside processes is not there. */
 export function testSystem(options: TestSystemOptions = {}): System {
@@ -42,12 +45,13 @@ export function testSystem(options: TestSystemOptions = {}): System {
   const requireN1 = (name: string): void => {
     if (name !== 'n1') throw new HolonError('not_found', `there is no machine "${name}"`)
   }
+  const names = options.machines ?? ['n1']
   const system = {
     processes,
-    machines: async () => (options.machines ?? ['n1']).map((name) => ({ name })),
-    machine: async (name: string) => {
-      requireN1(name)
-      return { processes }
+    machines: async () => ({ machines: names.map((name) => ({ name })), state: testState }),
+    part: async (selector: string) => {
+      if (selector === 'n1') return testSystem({ ...options, machines: ['n1'] })
+      throw new HolonError('not_found', `there is no machine "${selector}"`)
     },
     process: async (id: ProcessId) => {
       requireN1(id.machine)
@@ -68,15 +72,25 @@ export interface TestContext {
 /** A context whose streams are no terminal. */
 export function testContext(system: System): TestContext {
   const printed = { out: '', err: '', status: 0 }
+  let selector: string | undefined
   const stream = (name: 'out' | 'err') => ({
     isTTY: false,
-    write: (text: string) => {
-      printed[name] += text
+    write: (text: string | Buffer, done?: () => void) => {
+      printed[name] += text.toString()
+      done?.()
       return true
     },
   })
   const context = {
-    system: async () => system,
+    system: async () => {
+      if (selector === undefined) return system
+      using limit = deadline(realClock, 30_000)
+      return await system.part(selector, limit)
+    },
+    machines: () => selector,
+    selectMachines: (machines: string) => {
+      selector = machines
+    },
     clock: realClock,
     stdin: { isTTY: false },
     stdout: stream('out'),

@@ -1,5 +1,6 @@
 /** The lines of `top`, for a screen of a given size or for a pipe. Pure. */
 import type { LocalTime } from '../../../io/proc-time.ts'
+import { missingMachineText } from '../missing.ts'
 import { bytes } from '../time.ts'
 import { argsText, commText } from './columns.ts'
 import { clockText, fineCpuTime, uptimeText } from './durations.ts'
@@ -83,9 +84,13 @@ function headLines(sample: TopSample, rows: readonly TopRow[], now: LocalTime): 
       `${stopped} stopped, ${zombies} zombie`,
     ...machineLines(sample.machines),
   ]
-  for (const { machine, code } of sample.missing) {
-    lines.push(`${printable(machine)} did not answer (${code}): its processes are not shown`)
+  // On few screens is there room for more; the count says how many.
+  for (const missing of sample.missing.slice(0, machineLinesMax)) {
+    const text = printable(missingMachineText(missing))
+    lines.push(`${text}: its processes are not shown`)
   }
+  const more = sample.missing.length - machineLinesMax
+  if (more > 0) lines.push(`and ${more} more machines did not answer`)
   return lines
 }
 

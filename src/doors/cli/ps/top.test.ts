@@ -98,7 +98,7 @@ test('topFrame() of two readings', () => {
 test('topFrame() names machines that did not answer', () => {
   const partial = { ...after, missing: [{ machine: 'n4', code: 'unavailable' as const }] }
   const { lines } = topFrame(sample(partial, before), start, now, { rows: 9, columns: 80 })
-  assert.match(lines.join('\n'), /n4 did not answer \(unavailable\)/)
+  assert.match(lines.join('\n'), /n4 unreachable: its processes are not shown/)
 })
 
 test('topFrame() fits every screen and never scrolls past the end', () => {

@@ -1,22 +1,19 @@
-/**
- * The kernel's System as one caller may use it: the main object of every link. On one machine the
- * whole is this machine.
- */
+/** This machine's part of the kernel's System, as one caller may use it. */
+
 import { HolonError } from '../base/errors.ts'
+import type { MachinePart } from '../cluster/peer.ts'
 import type { ProcFs } from '../io/proc.ts'
 import { sendSignal } from '../io/proc-signal.ts'
-import type { Machine, Process, Run, System, Unit, UnitFile } from '../kernel/kernel.ts'
+import type { Process, Run, Unit, UnitFile } from '../kernel/kernel.ts'
 import type {
   CallOptions,
   LogUsage,
-  MachineInfo,
   ProcessId,
   ProcessListing,
   ProcessQuery,
-  RunInfo,
+  RunListing,
   RunSpec,
-  SystemStatus,
-  UnitStatus,
+  UnitListing,
 } from '../kernel/types.ts'
 import type { Logs } from './logs.ts'
 import type { ProcessTable } from './process-table.ts'
@@ -27,7 +24,7 @@ import { UnitTarget } from './units/unit-target.ts'
 import type { Units } from './units/units.ts'
 import { type Caller, requireOwner } from './users.ts'
 
-export interface SystemTargetDeps {
+export interface MachineTargetDeps {
   readonly machine: string
   readonly agentUid: number
   readonly proc: ProcFs
@@ -37,51 +34,19 @@ export interface SystemTargetDeps {
   readonly runs: Runs
   readonly logs: Logs
   readonly logDir: (job: string) => string
-  readonly machineInfo: () => MachineInfo
-  /** Everything of SystemStatus that does not depend on units and runs. */
-  readonly about: () => Omit<SystemStatus, 'machines' | 'missing' | 'units' | 'runs'>
-  /** Ends the agent once the answer is on its way. */
-  readonly shutdown: (how: { readonly stopJobs: boolean }, signal: AbortSignal) => Promise<void>
 }
 
-export class SystemTarget implements System {
-  readonly #deps: SystemTargetDeps
+export class MachineTarget implements MachinePart {
+  readonly #deps: MachineTargetDeps
   readonly #caller: Caller
 
-  constructor(deps: SystemTargetDeps, caller: Caller) {
+  constructor(deps: MachineTargetDeps, caller: Caller) {
     this.#deps = deps
     this.#caller = caller
   }
 
   async ping(payload: string): Promise<string> {
     return payload
-  }
-
-  async status(): Promise<SystemStatus> {
-    const units: Record<string, number> = {}
-    for (const { active } of await this.units()) units[active] = (units[active] ?? 0) + 1
-    const runs = this.#deps.runs
-      .list()
-      .filter((run) => this.#deps.runs.info(run).state === 'running')
-    return {
-      ...this.#deps.about(),
-      machines: [this.#deps.machineInfo()],
-      missing: [],
-      units,
-      runs: runs.length,
-    }
-  }
-
-  async machines(): Promise<readonly MachineInfo[]> {
-    return [this.#deps.machineInfo()]
-  }
-
-  async machine(name: string): Promise<Machine> {
-    this.#requireHere(name)
-    return {
-      info: async () => this.#deps.machineInfo(),
-      processes: (query, options) => this.processes(query, options),
-    }
   }
 
   processes(query: ProcessQuery, options: CallOptions): Promise<ProcessListing> {
@@ -101,19 +66,23 @@ export class SystemTarget implements System {
     return this.#runTarget(await this.#deps.runs.start(spec, this.#caller, signal))
   }
 
-  async runs(): Promise<readonly RunInfo[]> {
-    return this.#deps.runs
+  async runs(): Promise<RunListing> {
+    const own = this.#deps.runs
       .list()
       .filter((run) => this.#caller.uid === 0 || run.record.uid === this.#caller.uid)
-      .map((run) => this.#deps.runs.info(run))
+    return { runs: own.map((run) => this.#deps.runs.info(run)), missing: [] }
   }
 
   async findRun(id: string): Promise<Run> {
     return this.#runTarget(this.#deps.runs.find(id))
   }
 
-  async units(): Promise<readonly UnitStatus[]> {
-    return this.#deps.units.list().map((unit) => unitStatus(this.#deps.unitStatus, unit, false))
+  async units(): Promise<UnitListing> {
+    const units = this.#deps.units.list()
+    return {
+      units: units.map((unit) => unitStatus(this.#deps.unitStatus, unit, false)),
+      missing: [],
+    }
   }
 
   async unit(name: string): Promise<Unit> {
@@ -127,11 +96,6 @@ export class SystemTarget implements System {
 
   async logUsage(): Promise<LogUsage> {
     return this.#deps.logs.usage()
-  }
-
-  async shutdown(how: { readonly stopJobs: boolean }, { signal }: CallOptions): Promise<void> {
-    requireOwner(this.#caller, this.#deps.agentUid, 'end the agent; root may')
-    await this.#deps.shutdown(how, signal)
   }
 
   #runTarget(run: Parameters<Runs['info']>[0]): Run {

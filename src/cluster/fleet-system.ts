@@ -1,0 +1,411 @@
+/**
+ * The kernel's System over all machines, or over those that a selector names, for one caller. It
+ * asks each machine for its part and puts the answers together; it decides nothing but where a
+ * program runs. A machine on its own is a fleet of one.
+ *
+ * Consistency: rows are as of the moment their machine answered; who belongs to the fleet is as
+ * Members has it. With a partition each side sees itself and names the others as missing.
+ */
+import type { Clock } from '../base/clock.ts'
+import { asHolonError, HolonError } from '../base/errors.ts'
+import type { Random } from '../base/random.ts'
+import type { Membership, Process, Run, System, Unit, UnitFile } from '../kernel/kernel.ts'
+import type {
+  CallOptions,
+  LogUsage,
+  MachineInfo,
+  MachineListing,
+  MachineReport,
+  MissingMachine,
+  PlacementAnswer,
+  PlacementWish,
+  ProcessId,
+  ProcessListing,
+  ProcessQuery,
+  RunListing,
+  RunSpec,
+  StateHealth,
+  SystemStatus,
+  UnitListing,
+} from '../kernel/types.ts'
+import { choose } from '../sched/choose.ts'
+import { parseRequire } from '../sched/require.ts'
+import { type FanOutAnswer, fanOut } from './fan-out.ts'
+import type { Links } from './links.ts'
+import type { MachineRecord } from './members.ts'
+import type { MachinePart, PeerCaller, Sighting } from './peer.ts'
+import { RelayedRun } from './relayed-run.ts'
+import { parseSelector, selectMachines } from './selector.ts'
+import { UnitOfMany } from './unit-of-many.ts'
+
+/** One for each agent. */
+export interface FleetSystemDeps {
+  readonly clock: Clock
+  readonly random: Random
+  /** This machine. */
+  readonly self: () => MachineRecord
+  /** All machines by name, this one included. */
+  readonly machines: () => readonly MachineRecord[]
+  readonly links: Links
+  readonly sightings: (signal: AbortSignal) => Promise<readonly Sighting[]>
+  readonly report: () => MachineReport
+  /** Asks the engine, within the signal's time. */
+  readonly stateHealth: (signal: AbortSignal) => Promise<StateHealth>
+  readonly stateKeepers: () => readonly string[]
+  /** What SystemStatus says of this agent alone. */
+  readonly about: () => Omit<SystemStatus, 'machines' | 'missing' | 'units' | 'runs' | 'state'>
+}
+
+/** One for each link to the agent. */
+export interface FleetCaller {
+  /** This machine's part, for this caller. */
+  readonly local: MachinePart
+  /** Who it is to other machines. */
+  readonly peer: PeerCaller
+  /** Throws `permission_denied` when the caller may not. */
+  readonly membership: () => Membership
+  readonly shutdown: (how: { readonly stopJobs: boolean }, signal: AbortSignal) => Promise<void>
+  /** The socket through which this caller reaches the stdio of runs elsewhere. */
+  readonly relaySocket: () => Promise<string>
+}
+
+/** Machines tried for one run when the first choice cannot be reached after all. */
+const runAttempts = 3
+
+export class FleetSystem implements System {
+  readonly #deps: FleetSystemDeps
+  readonly #caller: FleetCaller
+  readonly #selector: string | undefined
+
+  constructor(deps: FleetSystemDeps, caller: FleetCaller, selector?: string) {
+    this.#deps = deps
+    this.#caller = caller
+    this.#selector = selector
+  }
+
+  async ping(payload: string): Promise<string> {
+    return payload
+  }
+
+  async status({ signal }: CallOptions): Promise<SystemStatus> {
+    const [{ machines, state }, { units, missing }, runs] = await Promise.all([
+      this.machines({ signal }),
+      this.units({ signal }),
+      this.runs({ signal }),
+    ])
+    const counts: Record<string, number> = {}
+    for (const { active } of units) counts[active] = (counts[active] ?? 0) + 1
+    return {
+      ...this.#deps.about(),
+      state,
+      machines,
+      missing,
+      units: counts,
+      runs: runs.runs.filter((run) => run.state === 'running').length,
+    }
+  }
+
+  async machines({ signal }: CallOptions): Promise<MachineListing> {
+    const [machines, state] = await Promise.all([
+      this.#infos(signal),
+      this.#deps.stateHealth(signal),
+    ])
+    return { machines, state }
+  }
+
+  async part(selector: string): Promise<System> {
+    const narrowed = this.#selector === undefined ? selector : `${this.#selector}&${selector}`
+    this.#select(narrowed)
+    return new FleetSystem(this.#deps, this.#caller, narrowed)
+  }
+
+  async processes(query: ProcessQuery, { signal }: CallOptions): Promise<ProcessListing> {
+    const ask = (part: MachinePart, limit: AbortSignal) => part.processes(query, { signal: limit })
+    const { answers, missing } = await this.#ask(ask, signal, query.fanOutMs)
+    return {
+      processes: answers.flatMap(({ value }) => value.processes),
+      machines: answers.flatMap(({ value }) => value.machines),
+      missing,
+    }
+  }
+
+  async process(id: ProcessId, { signal }: CallOptions): Promise<Process> {
+    return (await this.#part(this.#named(id.machine), signal)).process(id, { signal })
+  }
+
+  async run(spec: RunSpec, { signal }: CallOptions): Promise<Run> {
+    const tried: string[] = []
+    for (;;) {
+      const machine = await this.#place(spec, tried, signal)
+      try {
+        return await this.#runOn(machine, spec, signal)
+      } catch (thrown) {
+        const error = asHolonError(thrown)
+        tried.push(machine.name)
+        const certainlyNot = error.code === 'unavailable' && error.outcome === 'none'
+        if (!certainlyNot || tried.length >= runAttempts || this.#select().length === 1) throw error
+      }
+    }
+  }
+
+  async place(wish: PlacementWish, { signal }: CallOptions): Promise<PlacementAnswer> {
+    const infos = await this.#infos(signal)
+    const missing = infos.filter(({ status }) => status !== 'up').map(missingOf)
+    return { ...this.#choose(infos, wish), missing }
+  }
+
+  async runs({ signal }: CallOptions): Promise<RunListing> {
+    const ask = (part: MachinePart, limit: AbortSignal) => part.runs({ signal: limit })
+    const { answers, missing } = await this.#ask(ask, signal)
+    const runs = answers.flatMap(({ value }) => value.runs)
+    return { runs: runs.sort((a, b) => a.startedAtMs - b.startedAtMs), missing }
+  }
+
+  async findRun(id: string, { signal }: CallOptions): Promise<Run> {
+    const { found, missing } = await this.#find(
+      (part, limit) => part.findRun(id, { signal: limit }),
+      signal,
+    )
+    const [only, another] = found
+    if (only !== undefined && another === undefined) return this.#wrap(only.machine, only.value)
+    for (const { value } of found) (value as Run & Partial<Disposable>)[Symbol.dispose]?.()
+    throw notOne('run', id, found, missing)
+  }
+
+  async units({ signal }: CallOptions): Promise<UnitListing> {
+    const ask = (part: MachinePart, limit: AbortSignal) => part.units({ signal: limit })
+    const { answers, missing } = await this.#ask(ask, signal)
+    const units = answers.flatMap(({ value }) => value.units)
+    return { units: units.sort((a, b) => (a.name < b.name ? -1 : 1)), missing }
+  }
+
+  async unit(name: string, { signal }: CallOptions): Promise<Unit> {
+    const { found, missing } = await this.#find(
+      (part, limit) => part.unit(name, { signal: limit }),
+      signal,
+    )
+    if (found.length === 0) throw notOne('unit', name, found, missing)
+    const holders = found.map(({ machine, value }) => ({ machine: machine.name, unit: value }))
+    return new UnitOfMany(this.#deps.clock, name, holders, missing)
+  }
+
+  async load(file: UnitFile, { signal }: CallOptions): Promise<Unit> {
+    const machines = this.#select()
+    const self = this.#deps.self()
+    const [first] = machines
+    const here = machines.some(({ machineId }) => machineId === self.machineId)
+    if (first !== undefined && (here || machines.length === 1)) {
+      return (await this.#part(here ? self : first, signal)).load(file, { signal })
+    }
+    throw new HolonError(
+      'invalid_argument',
+      `load ${file.name}: ${machines.length} machines are meant; name one with -m`,
+    )
+  }
+
+  async logUsage({ signal }: CallOptions): Promise<LogUsage> {
+    const ask = (part: MachinePart, limit: AbortSignal) => part.logUsage({ signal: limit })
+    const { answers, missing } = await this.#ask(ask, signal)
+    return {
+      bytes: answers.reduce((sum, { value }) => sum + value.bytes, 0),
+      files: answers.reduce((sum, { value }) => sum + value.files, 0),
+      missing,
+    }
+  }
+
+  async shutdown(how: { readonly stopJobs: boolean }, { signal }: CallOptions): Promise<void> {
+    const self = this.#deps.self()
+    if (this.#select().every(({ machineId }) => machineId !== self.machineId)) {
+      throw new HolonError(
+        'unsupported',
+        `end an agent where it runs: only the one of ${self.name} can be ended from here`,
+      )
+    }
+    await this.#caller.shutdown(how, signal)
+  }
+
+  async membership(): Promise<Membership> {
+    return this.#caller.membership()
+  }
+
+  // ---- machines
+
+  #select(selector = this.#selector): readonly MachineRecord[] {
+    if (selector === undefined) return this.#deps.machines()
+    // A part of a part: what both name.
+    const [outer = '', ...inner] = selector.split('&')
+    const machines = selectMachines(this.#deps.machines(), outer)
+    return inner.reduce((left, each) => left.filter(parseSelector(each)), machines)
+  }
+
+  #named(name: string): MachineRecord {
+    const found = this.#select().find((machine) => machine.name === name)
+    if (found !== undefined) return found
+    throw new HolonError(
+      'not_found',
+      `there is no machine ${JSON.stringify(name)}; \`holon machines\` lists them`,
+    )
+  }
+
+  async #part(machine: MachineRecord, signal: AbortSignal): Promise<MachinePart> {
+    const { links, self } = this.#deps
+    if (machine.machineId === self().machineId) return this.#caller.local
+    return links.part(machine.machineId, this.#caller.peer, signal)
+  }
+
+  #ask<T>(
+    ask: (part: MachinePart, signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal,
+    timeoutMs?: number,
+  ): Promise<FanOutAnswer<MachineRecord, T>> {
+    const { clock, links, self } = this.#deps
+    const here = self().machineId
+    const one = async (machine: MachineRecord, limit: AbortSignal) => {
+      const value = await ask(await this.#part(machine, limit), limit)
+      if (machine.machineId !== here) links.seen(machine.machineId)
+      return value
+    }
+    return fanOut(clock, this.#select(), one, {
+      signal,
+      timeoutMs,
+      lastSeenAtMs: ({ machineId }) => links.seenAtMs(machineId),
+    })
+  }
+
+  /**
+   * What the machines that have it answer. `permission_denied` when one has it, but not for this
+   * caller.
+   */
+  async #find<T>(
+    ask: (part: MachinePart, signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<{
+    readonly found: readonly { readonly machine: MachineRecord; readonly value: T }[]
+    readonly missing: readonly MissingMachine[]
+  }> {
+    const { answers, missing } = await this.#ask((part, limit) => sought(ask(part, limit)), signal)
+    const found: { machine: MachineRecord; value: T }[] = []
+    for (const { machine, value } of answers) {
+      if (value.kind === 'denied') throw value.error
+      if (value.kind === 'found') found.push({ machine, value: value.value })
+    }
+    return { found, missing }
+  }
+
+  async #infos(signal: AbortSignal): Promise<readonly MachineInfo[]> {
+    const machines = this.#select()
+    const self = this.#deps.self()
+    const alone = machines.every(({ machineId }) => machineId === self.machineId)
+    const sightings = alone ? [] : await this.#deps.sightings(signal)
+    const byId = new Map(sightings.map((sighting) => [sighting.machineId, sighting]))
+    const keepers = new Set(this.#deps.stateKeepers())
+    return machines.map(({ machineId, name, zone, labels, addresses }) => {
+      const base = {
+        name,
+        id: machineId,
+        zone,
+        labels,
+        addresses,
+        keepsState: keepers.has(machineId),
+      }
+      if (machineId === self.machineId) {
+        const report = this.#deps.report()
+        return { ...base, status: 'up', lastSeenAtMs: report.atMs, report }
+      }
+      const sighting = byId.get(machineId)
+      const seenAtMs = Math.max(
+        sighting?.lastSeenAtMs ?? 0,
+        this.#deps.links.seenAtMs(machineId) ?? 0,
+      )
+      return {
+        ...base,
+        status: sighting?.status ?? 'down',
+        ...(seenAtMs === 0 ? {} : { lastSeenAtMs: seenAtMs }),
+        ...(sighting?.report === undefined ? {} : { report: sighting.report }),
+      }
+    })
+  }
+
+  // ---- runs
+
+  async #place(
+    spec: RunSpec,
+    tried: readonly string[],
+    signal: AbortSignal,
+  ): Promise<MachineRecord> {
+    const machines = this.#select()
+    const [only] = machines
+    if (only !== undefined && machines.length === 1 && spec.require === undefined) return only
+    const infos = await this.#infos(signal)
+    const answer = this.#choose(
+      infos.filter(({ name }) => !tried.includes(name)),
+      spec,
+    )
+    if (answer.machine !== undefined) return this.#named(answer.machine)
+    const reasons = answer.candidates.map(({ machine, why }) => `${machine}: ${why}`).join('; ')
+    throw new HolonError('unavailable', `run: ${answer.why} (${reasons})`, { retryable: true })
+  }
+
+  #choose(infos: readonly MachineInfo[], wish: PlacementWish) {
+    return choose(this.#deps.random, infos, {
+      requirements: parseRequire(wish.require ?? ''),
+      local: this.#deps.self().name,
+      asked: this.#selector,
+    })
+  }
+
+  async #runOn(machine: MachineRecord, spec: RunSpec, signal: AbortSignal): Promise<Run> {
+    const part = await this.#part(machine, signal)
+    return this.#wrap(machine, await part.run(spec, { signal }))
+  }
+
+  #wrap(machine: MachineRecord, run: Run): Run {
+    if (machine.machineId === this.#deps.self().machineId) return run
+    return new RelayedRun(run, machine, this.#caller.relaySocket)
+  }
+}
+
+type Sought<T> =
+  | { readonly kind: 'found'; readonly value: T }
+  | { readonly kind: 'denied'; readonly error: HolonError }
+  | { readonly kind: 'absent' }
+
+/** That a machine does not have something, or not for this caller, is an answer, too. */
+async function sought<T>(answer: Promise<T>): Promise<Sought<T>> {
+  try {
+    return { kind: 'found', value: await answer }
+  } catch (error) {
+    if (error instanceof HolonError && error.code === 'not_found') return { kind: 'absent' }
+    if (error instanceof HolonError && error.code === 'permission_denied') {
+      return { kind: 'denied', error }
+    }
+    throw error
+  }
+}
+
+function notOne(
+  what: 'run' | 'unit',
+  name: string,
+  found: readonly { readonly machine: unknown }[],
+  missing: readonly MissingMachine[],
+): HolonError {
+  if (found.length > 1) {
+    return new HolonError(
+      'invalid_argument',
+      `several machines have a ${what} ${name}; name one with -m`,
+    )
+  }
+  const silent = missing.map(({ machine }) => machine).join(', ')
+  const perhaps = silent === '' ? '' : ` that answers (no answer from ${silent})`
+  const list = what === 'run' ? 'runs' : 'list-units'
+  return new HolonError(
+    'not_found',
+    `there is no ${what} ${JSON.stringify(name)} on any machine${perhaps}; \`holon ${list}\` lists them`,
+    { details: { missing: missing.map(({ machine }) => machine) } },
+  )
+}
+
+function missingOf({ name, lastSeenAtMs }: MachineInfo): MissingMachine {
+  const seen = lastSeenAtMs === undefined ? {} : { lastSeenAtMs }
+  return { machine: name, code: 'unavailable', ...seen }
+}

@@ -1,0 +1,285 @@
+/**
+ * Which machines are alive, fast and unsafe: good enough to choose where to run something and to say
+ * who is missing, never to give away what must not run twice.
+ *
+ * Every machine tells those that keep the state, twice a second, that it is there and how it is
+ * (a beat). A keeper that has not heard of one for `beatSilenceMs` asks it directly, then asks
+ * another machine whether it reaches it; when both fail it is suspect, and down after `suspectMs`.
+ * Any sign of life makes it up again.
+ *
+ * Silence is counted in ticks that this machine lived through: after a sleep of its own it suspects
+ * nobody for that.
+ */
+import { type Clock, deadline, type Timer } from '../base/clock.ts'
+import { limits } from '../base/limits.ts'
+import type { Random } from '../base/random.ts'
+import type { MachineReport } from '../kernel/types.ts'
+import type { Links } from './links.ts'
+import type { MachineRecord } from './members.ts'
+import type { Sighting } from './peer.ts'
+
+export interface LivenessDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly links: Links
+  readonly self: () => string
+  readonly machines: () => readonly MachineRecord[]
+  /** Ids of the machines that are told. */
+  readonly keepers: () => readonly string[]
+  readonly report: () => MachineReport
+}
+
+/** What a keeper holds of one machine. */
+interface Watched {
+  silentMs: number
+  /** How long its status has been what it is. */
+  forMs: number
+  status: 'up' | 'suspect' | 'down'
+  asking: boolean
+  /** Whether there was a sign of life, or a failed look for one, since this agent started. */
+  known: boolean
+  report?: MachineReport
+  seenAtMs?: number
+}
+
+/** An answer of a keeper serves for so long. */
+const cacheMs = 1_000
+const keeperTimeoutMs = 700
+
+export class Liveness implements Disposable {
+  readonly #deps: LivenessDeps
+  readonly #watched = new Map<string, Watched>()
+  readonly #beating = new Set<string>()
+  readonly #life = new AbortController()
+  #timer: Timer | undefined
+  #cache: { readonly atMs: number; readonly sightings: readonly Sighting[] } | undefined
+
+  constructor(deps: LivenessDeps) {
+    this.#deps = deps
+  }
+
+  start(): void {
+    this.#tick()
+  }
+
+  [Symbol.dispose](): void {
+    this.#life.abort()
+    this.#timer?.[Symbol.dispose]()
+  }
+
+  /** A beat came in, or any other answer with a report. */
+  heard(machineId: string, report?: MachineReport): void {
+    const watched = this.#watch(machineId)
+    watched.silentMs = 0
+    watched.known = true
+    if (watched.status !== 'up') watched.forMs = 0
+    watched.status = 'up'
+    watched.seenAtMs = this.#deps.clock.wallMs()
+    if (report !== undefined) watched.report = report
+  }
+
+  /** How this machine itself sees the others. Without a keeper's beats that is by its links. */
+  own(): readonly Sighting[] {
+    const { links, self, machines } = this.#deps
+    return machines()
+      .filter(({ machineId }) => machineId !== self())
+      .map(({ machineId }) => {
+        const watched = this.#watched.get(machineId)
+        const seenAtMs = Math.max(watched?.seenAtMs ?? 0, links.seenAtMs(machineId) ?? 0)
+        return {
+          machineId,
+          status: watched?.status ?? 'down',
+          ...(seenAtMs === 0 ? {} : { lastSeenAtMs: seenAtMs }),
+          ...(watched?.report === undefined ? {} : { report: watched.report }),
+        }
+      })
+  }
+
+  /** Whether a machine is up, as this one sees it, and for how long that has been so. */
+  presence(machineId: string): { readonly up: boolean; readonly forMs: number } {
+    const watched = this.#watched.get(machineId)
+    if (machineId === this.#deps.self()) return { up: true, forMs: Number.POSITIVE_INFINITY }
+    return { up: watched?.status === 'up', forMs: watched?.forMs ?? 0 }
+  }
+
+  /**
+   * How the fleet's keepers see all machines; when no keeper answers, how they look from here, by
+   * asking each of them now. At most a second old.
+   */
+  async sightings(signal: AbortSignal): Promise<readonly Sighting[]> {
+    if (this.isKeeper) return this.ownSightings(signal)
+    const { clock } = this.#deps
+    const nowMs = clock.nowMs()
+    if (this.#cache !== undefined && nowMs - this.#cache.atMs < cacheMs)
+      return this.#cache.sightings
+    const sightings = (await this.#askKeeper(signal)) ?? (await this.#askEveryone(signal))
+    this.#cache = { atMs: clock.nowMs(), sightings }
+    return sightings
+  }
+
+  /** How this machine itself sees the others; those that it knows nothing of yet are asked first. */
+  async ownSightings(signal: AbortSignal): Promise<readonly Sighting[]> {
+    const { machines, self } = this.#deps
+    const unknown = machines().filter(
+      ({ machineId }) => machineId !== self() && this.#watched.get(machineId)?.known !== true,
+    )
+    await Promise.all(
+      unknown.map(async ({ machineId }) => {
+        const report = await this.probe(machineId, signal)
+        const watched = this.#watch(machineId)
+        if (report !== undefined) this.heard(machineId, report)
+        // One that has just joined has its time to begin.
+        else if (watched.silentMs >= limits.beatSilenceMs) this.#suspect(watched)
+      }),
+    )
+    return this.own()
+  }
+
+  /** Whether the others tell this machine that they are alive. */
+  get isKeeper(): boolean {
+    return this.#deps.keepers().includes(this.#deps.self())
+  }
+
+  #watch(machineId: string): Watched {
+    let watched = this.#watched.get(machineId)
+    if (watched === undefined) {
+      watched = { silentMs: 0, forMs: 0, status: 'up', asking: false, known: false }
+      this.#watched.set(machineId, watched)
+    }
+    return watched
+  }
+
+  #tick(): void {
+    const { beatIntervalMs } = limits
+    this.#timer = this.#deps.clock.timer(beatIntervalMs, () => this.#tick(), { background: true })
+    for (const keeper of this.#deps.keepers()) {
+      if (keeper !== this.#deps.self()) void this.#beat(keeper)
+    }
+    if (this.isKeeper) this.#judge(beatIntervalMs)
+  }
+
+  async #beat(keeper: string): Promise<void> {
+    if (this.#beating.has(keeper)) return
+    this.#beating.add(keeper)
+    const { clock, links, report } = this.#deps
+    using limit = deadline(clock, limits.beatSilenceMs, this.#life.signal)
+    try {
+      const peer = await links.peer(keeper, limit.signal)
+      await peer.beat(report(), limit)
+      links.seen(keeper)
+    } catch {
+      // The keeper is away; it will hear of us when it is back.
+    } finally {
+      this.#beating.delete(keeper)
+    }
+  }
+
+  #judge(passedMs: number): void {
+    const { machines, self } = this.#deps
+    const present = new Set<string>()
+    for (const { machineId } of machines()) {
+      present.add(machineId)
+      if (machineId === self()) continue
+      const watched = this.#watch(machineId)
+      watched.silentMs += passedMs
+      watched.forMs += passedMs
+      if (watched.status === 'suspect' && watched.forMs >= limits.suspectMs) watched.status = 'down'
+      if (watched.silentMs >= limits.beatSilenceMs && !watched.asking) {
+        void this.#ask(machineId, watched)
+      }
+    }
+    for (const machineId of this.#watched.keys()) {
+      if (!present.has(machineId)) this.#watched.delete(machineId)
+    }
+  }
+
+  /** A silent machine is asked, directly and through another one. */
+  async #ask(machineId: string, watched: Watched): Promise<void> {
+    watched.asking = true
+    try {
+      const reached = (await this.#reaches(machineId)) || (await this.#reachesThrough(machineId))
+      if (reached) this.heard(machineId)
+      else this.#suspect(watched)
+    } finally {
+      watched.asking = false
+    }
+  }
+
+  #suspect(watched: Watched): void {
+    watched.known = true
+    if (watched.status !== 'up') return
+    watched.status = 'suspect'
+    watched.forMs = watched.silentMs
+  }
+
+  async #reaches(machineId: string): Promise<boolean> {
+    const report = await this.probe(machineId, this.#life.signal)
+    if (report !== undefined) this.heard(machineId, report)
+    return report !== undefined
+  }
+
+  /** Its report, if it answers within a beat's silence. */
+  async probe(machineId: string, signal: AbortSignal): Promise<MachineReport | undefined> {
+    const { clock, links } = this.#deps
+    using limit = deadline(clock, limits.beatSilenceMs / 2, signal)
+    try {
+      const report = await (await links.peer(machineId, limit.signal)).report(limit)
+      links.seen(machineId)
+      return report
+    } catch {
+      return undefined
+    }
+  }
+
+  async #reachesThrough(machineId: string): Promise<boolean> {
+    const { clock, links, machines, random, self } = this.#deps
+    const others = machines().filter(
+      (machine) =>
+        machine.machineId !== machineId &&
+        machine.machineId !== self() &&
+        this.#watched.get(machine.machineId)?.status === 'up',
+    )
+    const other = others[Math.floor(random.next() * others.length)]
+    if (other === undefined) return false
+    using limit = deadline(clock, limits.beatSilenceMs, this.#life.signal)
+    try {
+      return await (await links.peer(other.machineId, limit.signal)).reaches(machineId, limit)
+    } catch {
+      return false
+    }
+  }
+
+  async #askKeeper(signal: AbortSignal): Promise<readonly Sighting[] | undefined> {
+    const { clock, links, keepers } = this.#deps
+    // The keeper's own row is not in its answer: that it answers is it.
+    const asks = keepers().map(async (keeper) => {
+      using limit = deadline(clock, keeperTimeoutMs, signal)
+      const peer = await links.peer(keeper, limit.signal)
+      const [sightings, report] = await Promise.all([peer.sightings(limit), peer.report(limit)])
+      links.seen(keeper)
+      const atMs = clock.wallMs()
+      return [
+        ...sightings,
+        { machineId: keeper, status: 'up' as const, lastSeenAtMs: atMs, report },
+      ]
+    })
+    return Promise.any(asks).catch(() => undefined)
+  }
+
+  async #askEveryone(signal: AbortSignal): Promise<readonly Sighting[]> {
+    const { links, machines, self } = this.#deps
+    const others = machines().filter(({ machineId }) => machineId !== self())
+    return Promise.all(
+      others.map(async ({ machineId }): Promise<Sighting> => {
+        const report = await this.probe(machineId, signal)
+        const seenAtMs = links.seenAtMs(machineId)
+        return {
+          machineId,
+          status: report === undefined ? 'suspect' : 'up',
+          ...(seenAtMs === undefined ? {} : { lastSeenAtMs: seenAtMs }),
+          ...(report === undefined ? {} : { report }),
+        }
+      }),
+    )
+  }
+}

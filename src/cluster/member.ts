@@ -1,0 +1,475 @@
+/**
+ * A machine that is in a fleet: its port, its links, what it knows of the others, and its way to the
+ * fleet's State, put together.
+ */
+import type { Duplex } from 'node:stream'
+import { type Clock, deadline, sleep } from '../base/clock.ts'
+import { asHolonError, HolonError } from '../base/errors.ts'
+import { limits } from '../base/limits.ts'
+import type { Random } from '../base/random.ts'
+import { version } from '../base/version.ts'
+import { globalAddresses } from '../io/network.ts'
+import { type RpcServerSession, rpcServerSession } from '../rpc/listen.ts'
+import { follow, update } from '../state/commit.ts'
+import { engineKey, fleetPrefix, parseEngineRecord } from './etcd/fleet-engine-record.ts'
+import type { MachineView } from './etcd/plan.ts'
+import type { ServiceRunner } from './etcd/service-runner.ts'
+import type { FleetMachine } from './fleet.ts'
+import { formatAddress, parseAddress } from './identity/address.ts'
+import { dialMachine } from './identity/dial.ts'
+import type { Identity } from './identity/identity.ts'
+import { LiveConnections } from './identity/live.ts'
+import { firstIssuer, type Issuer, Renewal } from './identity/renewal.ts'
+import { type Authority, StateAuthority } from './join/authority.ts'
+import { PortIssuer } from './join/client.ts'
+import { machineSchema } from './join/enroll.ts'
+import { JoinServer } from './join/server.ts'
+import { Links } from './links.ts'
+import { Liveness } from './liveness.ts'
+import {
+  type MachineRecord,
+  Members,
+  type MembersSnapshot,
+  machinePrefix,
+  parseMachineRecord,
+  removedPrefix,
+} from './members.ts'
+import { peerInterface } from './peer.ts'
+import { PeerTarget, type PeerTargetDeps } from './peer-target.ts'
+import { type MachinePort, openMachinePort } from './port.ts'
+import { listenAddress, listenPeer, type PortSettings, peerUrlOf } from './port-settings.ts'
+import { StateKeeping } from './state-keeping.ts'
+import { Relay } from './streams/relay.ts'
+import { StreamServer } from './streams/stream-server.ts'
+
+export interface FleetMemberDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly report: (message: string) => void
+  readonly local: FleetMachine
+  readonly service: ServiceRunner
+}
+
+export interface FleetMemberOptions {
+  readonly stateDir: string
+  readonly runtimeDir: string
+  readonly settings: PortSettings
+  readonly membersPath: string
+}
+
+const addressLookMs = 5_000
+const firstRetryMs = 200
+const retryMaxMs = 5_000
+
+export class FleetMember implements AsyncDisposable {
+  readonly identity: Identity
+  readonly members: Members
+  readonly links: Links
+  readonly relay: Relay
+  readonly liveness: Liveness
+  readonly keeping: StateKeeping
+  readonly renewal: Renewal
+  readonly #deps: FleetMemberDeps
+  readonly #options: FleetMemberOptions
+  readonly #ends = new AsyncDisposableStack()
+  readonly #life = new AbortController()
+  readonly #sessions = new Set<RpcServerSession>()
+  readonly #live: LiveConnections
+  #port: MachinePort | undefined
+
+  /** It listens when this resolves; State and the other machines need not answer yet. */
+  static async open(
+    deps: FleetMemberDeps,
+    identity: Identity,
+    options: FleetMemberOptions,
+  ): Promise<FleetMember> {
+    const member = new FleetMember(deps, identity, options)
+    try {
+      await member.#open()
+      return member
+    } catch (error) {
+      await member[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  private constructor(deps: FleetMemberDeps, identity: Identity, options: FleetMemberOptions) {
+    const { clock, random, report, local, service } = deps
+    this.#deps = deps
+    this.#options = options
+    this.identity = identity
+    const { machineId } = identity
+    this.members = new Members(options.membersPath, (before, now) => this.#changed(before, now))
+    const isRemoved = (id: string) => this.members.isRemoved(id)
+    this.#live = new LiveConnections(clock, isRemoved)
+    const dial = async (id: string, protocol: 'rpc' | 'stream', signal: AbortSignal) =>
+      this.#dial(id, protocol, signal)
+    this.links = new Links({ clock, dial, version, nameOf: (id) => this.nameOf(id) })
+    this.relay = new Relay({ clock, dial })
+    const machines = () => this.members.all
+    const keepers = () => this.members.stateKeepers
+    this.liveness = new Liveness({
+      clock,
+      random,
+      links: this.links,
+      self: () => machineId,
+      machines,
+      keepers,
+      report: () => local.report(),
+    })
+    this.keeping = new StateKeeping(
+      {
+        clock,
+        random,
+        report,
+        embedded: local.state,
+        service,
+        links: this.links,
+        machines,
+        keepers,
+        views: () => this.#views(),
+      },
+      {
+        stateDir: options.stateDir,
+        runtimeDir: options.runtimeDir,
+        machineId,
+        listenPeer: listenPeer(options.settings),
+        hosts: () => globalAddresses(),
+      },
+    )
+    const issuer = firstIssuer([
+      this.#authority,
+      this.#linkIssuer,
+      new PortIssuer(clock, identity, () => this.#addressesToAsk()),
+    ])
+    this.renewal = new Renewal({ clock, random, issuer }, identity, (error) =>
+      report(error.message),
+    )
+  }
+
+  /** This machine's record; before it was heard, what its key alone says. */
+  get self(): MachineRecord {
+    const { machineId, key } = this.identity
+    return (
+      this.members.byId(machineId) ?? {
+        machineId,
+        name: machineId,
+        publicKey: key.publicKey,
+        addresses: [],
+        zone: '',
+        labels: {},
+        version,
+        joinedAtMs: 0,
+      }
+    )
+  }
+
+  /** The port that it listens on. */
+  get port(): number {
+    return this.#port?.port ?? 0
+  }
+
+  nameOf(machineId: string): string {
+    return this.members.byId(machineId)?.name ?? machineId
+  }
+
+  /** Where others should find this machine, as it is now. */
+  ownAddresses(): readonly string[] {
+    const { advertise } = this.#options.settings
+    if (advertise !== undefined) return [advertise]
+    const { host } = listenAddress(this.#options.settings)
+    const anywhere = host === undefined || host === '0.0.0.0' || host === '::'
+    const hosts = anywhere ? globalAddresses() : [host]
+    return hosts.map((each) => formatAddress({ host: each, port: this.port }))
+  }
+
+  /** Resolves when the members of the fleet were read from State once. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#life.abort(new HolonError('unavailable', 'the agent is stopping'))
+    await this.#ends.disposeAsync()
+  }
+
+  async #open(): Promise<void> {
+    const { clock, local } = this.#deps
+    const { identity } = this
+    // In this order they end, last first.
+    this.#ends.use(this.keeping)
+    this.#ends.use(this.#live)
+    this.#ends.use(this.links)
+    this.#ends.use(this.relay)
+    this.#ends.use(this.renewal)
+    const streams = this.#ends.use(new StreamServer(clock, (r, signal) => local.attach(r, signal)))
+    const joins = this.#ends.use(this.#joinServer())
+    this.#ends.defer(() => this.#endSessions())
+    const isRemoved = (id: string) => this.members.isRemoved(id)
+    this.#port = await openMachinePort(
+      { clock, identity, isRemoved, live: this.#live },
+      {
+        onRpc: ({ socket }, machineId) => this.#serve(socket, machineId),
+        onStream: ({ socket }) => streams.accept(socket),
+        onJoin: (connection) => joins.accept(connection),
+      },
+      listenAddress(this.#options.settings),
+    )
+    this.#ends.use(this.#port)
+    this.#ends.use(this.liveness)
+    this.keeping.start()
+    this.liveness.start()
+    void this.#followState()
+    void this.#keepAddress()
+  }
+
+  // ---- links
+
+  async #dial(machineId: string, protocol: 'rpc' | 'stream', signal: AbortSignal): Promise<Duplex> {
+    const { clock } = this.#deps
+    const machine = this.members.byId(machineId)
+    if (machine === undefined) {
+      throw new HolonError('not_found', `there is no machine ${machineId} in the fleet`)
+    }
+    const isRemoved = (id: string) => this.members.isRemoved(id)
+    const connection = await dialMachine(
+      { clock, identity: this.identity, isRemoved, live: this.#live },
+      {
+        machineId,
+        addresses: machine.addresses,
+        protocol: protocol === 'rpc' ? 'link' : 'stream',
+        signal,
+      },
+    )
+    return connection.socket
+  }
+
+  #serve(socket: Duplex, machineId: string): void {
+    const { clock, report } = this.#deps
+    const onInternalError = (error: unknown, action: string) => {
+      report(`bug: ${action}: ${error instanceof Error ? error.stack : String(error)}`)
+    }
+    const target = new PeerTarget(this.#peerDeps, machineId)
+    const session = rpcServerSession(clock, socket, peerInterface, () => target, {
+      version,
+      onInternalError,
+      limits: {
+        heartbeatIntervalMs: limits.peerHeartbeatIntervalMs,
+        heartbeatTimeoutMs: limits.peerHeartbeatTimeoutMs,
+      },
+    })
+    this.#sessions.add(session)
+    void session.closed.then(() => this.#sessions.delete(session))
+  }
+
+  async #endSessions(): Promise<void> {
+    await Promise.all([...this.#sessions].map((session) => session[Symbol.asyncDispose]()))
+  }
+
+  get #peerDeps(): PeerTargetDeps {
+    const { local } = this.#deps
+    return {
+      partForPeer: (caller) => local.partForPeer(caller),
+      report: () => local.report(),
+      liveness: this.liveness,
+      renew: (machineId, publicKey, signal) =>
+        this.#authority.issue(machineId, publicKey, { signal }),
+      stateService: () => this.keeping.service(),
+      stateMember: this.keeping.member,
+      // Before anybody is known to keep it, any member of the fleet may be the one.
+      keepsState: (id) =>
+        this.members.stateKeepers.length === 0 || this.members.stateKeepers.includes(id),
+    }
+  }
+
+  // ---- certificates
+
+  #joinServer(): JoinServer {
+    const { clock, random, report } = this.#deps
+    return new JoinServer({
+      clock,
+      random,
+      state: this.keeping.state,
+      writer: `agent ${this.self.name}`,
+      identity: this.identity,
+      authority: this.#authority,
+      isRemoved: (id) => this.members.isRemoved(id),
+      version,
+      onInternalError: (error) => report(`bug: serve a join: ${String(error)}`),
+    })
+  }
+
+  /** Signs where State is at hand; `unsupported` elsewhere. */
+  get #authority(): Authority {
+    const { clock } = this.#deps
+    const at = async () => new StateAuthority(clock, this.keeping.direct, this.identity.clusterId)
+    return {
+      issue: async (id, publicKey, options) => (await at()).issue(id, publicKey, options),
+      sign: async (id, publicKey, options) => (await at()).sign(id, publicKey, options),
+    }
+  }
+
+  get #linkIssuer(): Issuer {
+    return {
+      issue: async (_machineId, publicKey, { signal }) => {
+        let last: unknown = new HolonError(
+          'unavailable',
+          'no machine that keeps the state is known',
+        )
+        for (const keeper of this.members.stateKeepers) {
+          if (keeper === this.identity.machineId) continue
+          using limit = deadline(this.#deps.clock, limits.dialTimeoutMs, signal)
+          try {
+            return await (await this.links.peer(keeper, limit.signal)).renew(publicKey, limit)
+          } catch (error) {
+            if (signal.aborted) throw error
+            last = error
+          }
+        }
+        throw last
+      },
+    }
+  }
+
+  #addressesToAsk(): readonly string[] {
+    const keepers = new Set(this.members.stateKeepers)
+    const others = this.members.all.filter((m) => m.machineId !== this.identity.machineId)
+    return [
+      ...others.filter(({ machineId }) => keepers.has(machineId)),
+      ...others.filter(({ machineId }) => !keepers.has(machineId)),
+    ].flatMap(({ addresses }) => addresses)
+  }
+
+  // ---- what State says
+
+  async #followState(): Promise<void> {
+    const { clock, report } = this.#deps
+    const { signal } = this.#life
+    let retryMs = firstRetryMs
+    let said = ''
+    while (!signal.aborted) {
+      try {
+        const values = new Map<string, unknown>()
+        for await (const view of follow(clock, this.keeping.state, fleetPrefix, { signal })) {
+          retryMs = firstRetryMs
+          said = ''
+          if (view.kind === 'all') {
+            values.clear()
+            for (const { key, value } of view.entries) values.set(key, value)
+          } else if (view.kind === 'put') values.set(view.entry.key, view.entry.value)
+          else if (view.kind === 'delete') values.delete(view.key)
+          await this.#learn(values)
+        }
+      } catch (error) {
+        if (signal.aborted) return
+        const text = asHolonError(error, 'follow the state').message
+        if (text !== said) report(text)
+        said = text
+      }
+      await sleep(clock, retryMs, signal).catch(() => {})
+      retryMs = Math.min(2 * retryMs, retryMaxMs)
+    }
+  }
+
+  async #learn(values: ReadonlyMap<string, unknown>): Promise<void> {
+    const machines: MachineRecord[] = []
+    const removed: string[] = []
+    for (const [key, value] of values) {
+      if (key.startsWith(machinePrefix)) machines.push(parseMachineRecord(value))
+      else if (key.startsWith(removedPrefix)) removed.push(key.slice(removedPrefix.length))
+    }
+    const engine = values.get(engineKey)
+    const record = engine === undefined ? undefined : parseEngineRecord(engine)
+    const stateKeepers =
+      record === undefined
+        ? this.keeping.isKeeper
+          ? [this.identity.machineId]
+          : this.members.stateKeepers
+        : record.members.filter(({ learner }) => !learner).map(({ machineId }) => machineId)
+    // An empty answer is none: this machine itself is in the fleet.
+    if (machines.length > 0) this.members.update({ machines, removed, stateKeepers })
+    if (record !== undefined) await this.keeping.meet(record)
+  }
+
+  #changed(before: MembersSnapshot, now: MembersSnapshot): void {
+    const present = new Map(now.machines.map((machine) => [machine.machineId, machine]))
+    for (const { machineId, name, addresses } of before.machines) {
+      const machine = present.get(machineId)
+      if (machine === undefined) this.#forget(machineId, name)
+      else if (machine.addresses.join() !== addresses.join()) this.links.retryNow(machineId)
+    }
+    for (const machineId of now.removed) {
+      if (!before.removed.includes(machineId)) this.#forget(machineId, machineId)
+    }
+  }
+
+  #forget(machineId: string, name: string): void {
+    if (machineId === this.identity.machineId) {
+      this.#deps.report(
+        'this machine was removed from the fleet: others refuse it. What runs here goes on; ' +
+          '`holon leave` puts it on its own',
+      )
+      return
+    }
+    this.#deps.report(`${name} is not in the fleet any more`)
+    this.links.drop(machineId)
+    this.relay.drop(machineId)
+    this.#live.revoke(machineId)
+  }
+
+  #views(): readonly MachineView[] {
+    const sightings = new Map(this.liveness.own().map((each) => [each.machineId, each.report]))
+    return this.members.all.flatMap(({ machineId, name, zone, addresses }) => {
+      const [address] = addresses
+      if (address === undefined) return []
+      const own = machineId === this.identity.machineId
+      const report = own ? this.#deps.local.report() : sightings.get(machineId)
+      const canHost = report?.canKeepState === true
+      const peerUrl = peerUrlOf(address)
+      return [{ machineId, name, zone, peerUrl, canHost, ...this.liveness.presence(machineId) }]
+    })
+  }
+
+  // ---- this machine's own record
+
+  /** The address may change at will: whoever has moved says so. */
+  async #keepAddress(): Promise<void> {
+    const { clock, report } = this.#deps
+    const { signal } = this.#life
+    while (!signal.aborted) {
+      try {
+        using limit = deadline(clock, limits.callTimeoutMs, signal)
+        await this.#announce(limit.signal)
+      } catch (error) {
+        if (!signal.aborted) report(asHolonError(error, 'say where this machine is').message)
+      }
+      await sleep(clock, addressLookMs, signal).catch(() => {})
+    }
+  }
+
+  async #announce(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#deps
+    const record = this.members.byId(this.identity.machineId)
+    if (record === undefined) return
+    const addresses = this.ownAddresses()
+    const kept = record.addresses.filter((address) => this.#isHere(address, addresses))
+    if (kept.length > 0 && record.version === version) return
+    if (addresses.length === 0) return
+    const next = kept.length > 0 ? record.addresses : addresses
+    await update(
+      { clock, random },
+      this.keeping.state,
+      `${machinePrefix}${record.machineId}`,
+      (entry) => {
+        // Not to bring back a record that somebody has taken away.
+        if (entry === undefined) return { kind: 'keep' }
+        const value = { ...parseMachineRecord(entry.value), addresses: next, version }
+        return { kind: 'put', value, schema: machineSchema }
+      },
+      { signal, writer: `agent ${record.name}` },
+    )
+  }
+
+  #isHere(address: string, own: readonly string[]): boolean {
+    if (own.includes(address)) return true
+    // A name, or an address that only the way here knows (behind NAT): port and advertise decide.
+    const { host, port } = parseAddress(address)
+    return port === this.port && !/^[\d.]+$|:/.test(host)
+  }
+}

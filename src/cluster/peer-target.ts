@@ -1,0 +1,70 @@
+/** This machine, as a peer may use it: the main object of each link that another machine opens. */
+import { HolonError } from '../base/errors.ts'
+import type { CallOptions, MachineReport } from '../kernel/types.ts'
+import type { StateMember } from './etcd/state-members.ts'
+import type { Liveness } from './liveness.ts'
+import type { MachinePart, Peer, PeerCaller, Sighting } from './peer.ts'
+import type { StateService } from './state/state-service.ts'
+
+export interface PeerTargetDeps {
+  readonly partForPeer: (caller: PeerCaller) => MachinePart
+  readonly report: () => MachineReport
+  readonly liveness: Liveness
+  /** A certificate for a member's key; `unsupported` where the CA is not at hand. */
+  readonly renew: (machineId: string, publicKey: string, signal: AbortSignal) => Promise<string>
+  /** Undefined where State is reached over links only. */
+  readonly stateService: () => StateService | undefined
+  readonly stateMember: StateMember
+  /** Whether a machine keeps the state, as far as this one knows. */
+  readonly keepsState: (machineId: string) => boolean
+}
+
+export class PeerTarget implements Peer {
+  readonly #deps: PeerTargetDeps
+  /** Who is at the other end, proven by its certificate. */
+  readonly #machineId: string
+
+  constructor(deps: PeerTargetDeps, machineId: string) {
+    this.#deps = deps
+    this.#machineId = machineId
+  }
+
+  async part(caller: PeerCaller): Promise<MachinePart> {
+    return this.#deps.partForPeer(caller)
+  }
+
+  async report(): Promise<MachineReport> {
+    return this.#deps.report()
+  }
+
+  async beat(report: MachineReport): Promise<void> {
+    this.#deps.liveness.heard(this.#machineId, report)
+  }
+
+  async sightings({ signal }: CallOptions): Promise<readonly Sighting[]> {
+    if (this.#deps.liveness.isKeeper) return this.#deps.liveness.ownSightings(signal)
+    throw new HolonError('unsupported', 'nobody tells this machine who is alive')
+  }
+
+  async reaches(machineId: string, { signal }: CallOptions): Promise<boolean> {
+    return (await this.#deps.liveness.probe(machineId, signal)) !== undefined
+  }
+
+  renew(publicKey: string, { signal }: CallOptions): Promise<string> {
+    return this.#deps.renew(this.#machineId, publicKey, signal)
+  }
+
+  async state(): Promise<StateService> {
+    const service = this.#deps.stateService()
+    if (service !== undefined) return service
+    throw new HolonError('unsupported', 'this machine has no direct way to the state')
+  }
+
+  async stateMember(): Promise<StateMember> {
+    if (this.#deps.keepsState(this.#machineId)) return this.#deps.stateMember
+    throw new HolonError(
+      'permission_denied',
+      'only machines that keep the state change its members',
+    )
+  }
+}

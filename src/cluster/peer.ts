@@ -1,0 +1,89 @@
+/**
+ * What an agent is to its peers: the main object of every link between two machines. The peer has
+ * proven which machine it is; on whose behalf it asks it says itself, and is believed: who runs the
+ * agents of a fleet rules all of it.
+ */
+import type { System } from '../kernel/kernel.ts'
+import type { CallOptions, MachineReport } from '../kernel/types.ts'
+import { defineInterface } from '../rpc/interface.ts'
+import { processInterface, runInterface, unitInterface } from '../rpc/wire.ts'
+import type { StateMember } from './etcd/state-members.ts'
+import { type StateService, stateServiceInterface } from './state/state-service.ts'
+
+/** The verbs of System, as one machine does them for itself. */
+export type MachinePart = Pick<
+  System,
+  | 'ping'
+  | 'processes'
+  | 'process'
+  | 'run'
+  | 'runs'
+  | 'findRun'
+  | 'units'
+  | 'unit'
+  | 'load'
+  | 'logUsage'
+>
+
+/** Without a name: who runs the agent. Users are the same person where their name is the same. */
+export interface PeerCaller {
+  readonly user?: string
+}
+
+/** How one machine sees another. */
+export interface Sighting {
+  readonly machineId: string
+  readonly status: 'up' | 'suspect' | 'down'
+  readonly lastSeenAtMs?: number
+  readonly report?: MachineReport
+}
+
+export interface Peer {
+  /** `permission_denied` when this machine has no such user. Idempotent. */
+  part(caller: PeerCaller, options: CallOptions): Promise<MachinePart>
+  /** Idempotent. */
+  report(options: CallOptions): Promise<MachineReport>
+  /** "I am alive, and this is how I am." Idempotent. */
+  beat(report: MachineReport, options: CallOptions): Promise<void>
+  /** How this machine sees all others; `unsupported` unless it keeps the state. Idempotent. */
+  sightings(options: CallOptions): Promise<readonly Sighting[]>
+  /** Whether this machine reaches that one now. Idempotent. */
+  reaches(machineId: string, options: CallOptions): Promise<boolean>
+  /** A certificate for the calling machine's own key. `unsupported` where the CA is not at hand. */
+  renew(publicKey: string, options: CallOptions): Promise<string>
+  /** The fleet's state. `unsupported` where it is not at hand. Idempotent. */
+  state(options: CallOptions): Promise<StateService>
+  /** Its part in keeping the state. `permission_denied` but for machines that keep it. Idempotent. */
+  stateMember(options: CallOptions): Promise<StateMember>
+}
+
+const stateMemberInterface = defineInterface<StateMember>('StateMember', {
+  prepare: { args: 1, idempotent: true },
+  stopMember: { args: 1, idempotent: true },
+  readdress: { args: 1, idempotent: true },
+  status: { args: 0, idempotent: true },
+})
+
+const partInterface = defineInterface<MachinePart>('System', {
+  ping: { args: 1, idempotent: true },
+  processes: { args: 1, idempotent: true },
+  process: { args: 1, idempotent: true, returns: processInterface },
+  run: { args: 1, idempotent: false, returns: runInterface },
+  runs: { args: 0, idempotent: true },
+  findRun: { args: 1, idempotent: true, returns: runInterface },
+  units: { args: 0, idempotent: true },
+  unit: { args: 1, idempotent: true, returns: unitInterface },
+  load: { args: 1, idempotent: true, returns: unitInterface },
+  logUsage: { args: 0, idempotent: true },
+})
+
+export const peerInterface = defineInterface<Peer>('Peer', {
+  part: { args: 1, idempotent: true, returns: partInterface },
+  report: { args: 0, idempotent: true },
+  beat: { args: 1, idempotent: true },
+  sightings: { args: 0, idempotent: true },
+  reaches: { args: 1, idempotent: true },
+  renew: { args: 1, idempotent: true },
+  state: { args: 0, idempotent: true, returns: stateServiceInterface },
+  stateMember: { args: 0, idempotent: true, returns: stateMemberInterface },
+})

@@ -1,0 +1,311 @@
+/**
+ * State over a link to a machine that runs the engine. The promises are the engine's; what the link
+ * adds is another way not to know: a link that breaks under a txn is `unknown`, and the caller
+ * repeats the same txn, which then goes to another machine. Reads are repeated there by themselves.
+ */
+import { type Clock, sleep } from '../../base/clock.ts'
+import { HolonError } from '../../base/errors.ts'
+import type { Remote } from '../../rpc/remote.ts'
+import { checkTxn } from '../../state/check-txn.ts'
+import { closedError, notDone } from '../../state/ending.ts'
+import { checkKey, checkPrefix } from '../../state/keys.ts'
+import type {
+  Entry,
+  KeyState,
+  Listing,
+  SignalOptions,
+  State,
+  StateDump,
+  StateMode,
+  Txn,
+  TxnResult,
+  WatchEvent,
+} from '../../state/port.ts'
+import {
+  fromWire,
+  type StatePages,
+  type StateService,
+  type StateWatch,
+  type WireEntry,
+  type WireEvent,
+  type WireTxn,
+  type WireTxnResult,
+} from './state-service.ts'
+
+/**
+ * Some machine that serves the state. `failed` is the service that just did not: another machine's
+ * is better. The caller disposes of the result.
+ */
+export type FindStateService = (
+  signal: AbortSignal,
+  failed?: StateService,
+) => Promise<Remote<StateService>>
+
+/** A service with its calls in flight: disposed of when it is not wanted and none is left. */
+class Lent {
+  readonly service: Remote<StateService>
+  #users = 0
+  #unwanted = false
+
+  constructor(service: Remote<StateService>) {
+    this.service = service
+  }
+
+  borrow(): Disposable {
+    this.#users += 1
+    return {
+      [Symbol.dispose]: () => {
+        this.#users -= 1
+        this.#settle()
+      },
+    }
+  }
+
+  drop(): void {
+    this.#unwanted = true
+    this.#settle()
+  }
+
+  #settle(): void {
+    if (this.#unwanted && this.#users === 0) this.service[Symbol.dispose]()
+  }
+}
+
+const attemptsMax = 3
+const firstBackoffMs = 50
+
+export class RemoteState implements State {
+  readonly engine = 'on another machine'
+  readonly #clock: Clock
+  readonly #find: FindStateService
+  readonly #end = new AbortController()
+  readonly #underWay = new Set<Promise<unknown>>()
+  #lent: Lent | undefined
+  #failed: StateService | undefined
+  #mode: StateMode = { kind: 'read-write' }
+
+  constructor(clock: Clock, find: FindStateService) {
+    this.#clock = clock
+    this.#find = find
+  }
+
+  get mode(): StateMode {
+    return this.#mode
+  }
+
+  async get(
+    key: string,
+    { signal, stale = false }: SignalOptions & { readonly stale?: boolean },
+  ): Promise<Entry | undefined> {
+    checkKey(key)
+    return this.#read({ signal }, async (service, options) => {
+      const { entry } = await service.get(key, { stale }, options)
+      return entry === undefined ? undefined : fromWire(entry)
+    })
+  }
+
+  async list(prefix: string, options: SignalOptions): Promise<Listing> {
+    checkPrefix(prefix)
+    return this.#read(options, async (service, ended) => {
+      const page = await service.list(prefix, ended)
+      if (page.last) return { entries: page.entries.map(fromWire), revision: page.revision }
+      const pages = (await service.pages(prefix, ended)) as Remote<StatePages>
+      using _pages = pages
+      const entries: WireEntry[] = []
+      while (true) {
+        const next = await pages.next(ended)
+        entries.push(...next.entries)
+        if (next.last) return { entries: entries.map(fromWire), revision: next.revision }
+      }
+    })
+  }
+
+  async *watch(
+    prefix: string,
+    fromRevision: number,
+    { signal }: SignalOptions,
+  ): AsyncGenerator<WatchEvent> {
+    checkPrefix(prefix)
+    this.#admit(signal)
+    const options = { signal: AbortSignal.any([signal, this.#end.signal]) }
+    // Everything up to here was delivered: where the next machine goes on.
+    let from = fromRevision
+    while (true) {
+      const opened = await this.#read(options, async (service, ended, lent) => {
+        const watch = (await service.watch(prefix, from, ended)) as Remote<StateWatch>
+        return { lent, watch, use: lent.borrow() }
+      })
+      using _use = opened.use
+      using watch = opened.watch
+      try {
+        while (true) {
+          const { events } = await watch.next(options)
+          for (const event of events) {
+            yield fromWireEvent(event)
+            if (event.kind === 'reset') return
+            if (event.kind === 'synced') from = Math.max(from, event.revision)
+          }
+        }
+      } catch (error) {
+        this.#drop(opened.lent, error, options.signal)
+      }
+      await sleep(this.#clock, firstBackoffMs, options.signal)
+    }
+  }
+
+  async txn(txn: Txn, { signal }: SignalOptions): Promise<TxnResult> {
+    const wire = wireTxn(txn)
+    this.#admit(signal)
+    const work = this.#attempt(wire, { signal })
+    this.#underWay.add(work)
+    return work.finally(() => this.#underWay.delete(work))
+  }
+
+  /** `unsupported`: what is private to the engine's machines would be missing. */
+  async export(_options: SignalOptions): Promise<StateDump> {
+    throw notHere('export')
+  }
+
+  /** `unsupported`: only a machine that runs the engine does it. */
+  async import(_dump: StateDump, _options: SignalOptions): Promise<{ readonly revision: number }> {
+    throw notHere('import')
+  }
+
+  async close(): Promise<void> {
+    this.#end.abort(closedError())
+    await Promise.allSettled(this.#underWay)
+    this.#lent?.drop()
+    this.#lent = undefined
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #admit(signal: AbortSignal): void {
+    if (this.#end.signal.aborted) throw closedError()
+    if (signal.aborted) throw notDone(signal)
+  }
+
+  async #attempt(wire: WireTxn, { signal }: SignalOptions): Promise<TxnResult> {
+    let lent: Lent | undefined
+    try {
+      lent = await this.#connect(signal)
+      using _use = lent.borrow()
+      const result = await lent.service.txn(wire, { signal })
+      this.#note(result)
+      if (result.kind !== 'conflict') return result
+      return { kind: 'conflict', current: await this.#current(result, { signal }) }
+    } catch (error) {
+      return this.#txnFailed(lent, error, signal)
+    }
+  }
+
+  async #connect(signal: AbortSignal): Promise<Lent> {
+    if (this.#lent !== undefined) return this.#lent
+    const found = await this.#find(signal, this.#failed)
+    // Two calls may look at once; the first one's is kept.
+    const isUnwanted = this.#lent !== undefined || this.#end.signal.aborted
+    if (isUnwanted) found[Symbol.dispose]()
+    if (this.#end.signal.aborted) throw closedError()
+    this.#lent ??= new Lent(found)
+    return this.#lent
+  }
+
+  /** After an `unavailable` another machine is asked; any other error is thrown. */
+  #drop(lent: Lent | undefined, error: unknown, signal: AbortSignal): void {
+    const isGone = error instanceof HolonError && error.code === 'unavailable' && error.retryable
+    if (!isGone || signal.aborted) throw error
+    this.#forget(lent)
+  }
+
+  #forget(lent: Lent | undefined): void {
+    // Another call may have found a better one meanwhile.
+    if (lent === undefined || lent !== this.#lent) return
+    this.#lent = undefined
+    this.#failed = lent.service
+    lent.drop()
+  }
+
+  async #read<T>(
+    options: SignalOptions,
+    work: (service: Remote<StateService>, options: SignalOptions, lent: Lent) => Promise<T>,
+  ): Promise<T> {
+    this.#admit(options.signal)
+    const signal = AbortSignal.any([options.signal, this.#end.signal])
+    let backoffMs = firstBackoffMs
+    for (let left = attemptsMax; ; left--) {
+      let lent: Lent | undefined
+      try {
+        lent = await this.#connect(signal)
+        using _use = lent.borrow()
+        return await work(lent.service, { signal }, lent)
+      } catch (error) {
+        this.#drop(lent, error, signal)
+        if (left <= 1) throw error
+      }
+      await sleep(this.#clock, backoffMs, signal)
+      backoffMs *= 2
+    }
+  }
+
+  /** What did not fit into the answer is read by itself: as of now, so perhaps newer. */
+  async #current(
+    { current }: Extract<WireTxnResult, { readonly kind: 'conflict' }>,
+    options: SignalOptions,
+  ): Promise<readonly KeyState[]> {
+    const states: KeyState[] = []
+    for (const { key, entry, tooLarge } of current) {
+      const found = tooLarge === true ? await this.get(key, options) : entry && fromWire(entry)
+      states.push(found === undefined ? { key } : { key, entry: found })
+    }
+    return states
+  }
+
+  #txnFailed(
+    lent: Lent | undefined,
+    error: unknown,
+    signal: AbortSignal,
+  ): TxnResult {
+    if (!(error instanceof HolonError) || signal.aborted) throw error
+    const outcome = lent === undefined ? 'none' : error.outcome
+    const isLink = error.code === 'unavailable' || error.code === 'deadline_exceeded'
+    if (!isLink && outcome === 'none') throw error
+    this.#forget(lent)
+    const result: TxnResult = {
+      kind: outcome === 'unknown' ? 'unknown' : 'unavailable',
+      why: error.message,
+    }
+    this.#note(result)
+    return result
+  }
+
+  #note(result: { readonly kind: TxnResult['kind']; readonly why?: string }): void {
+    const isRefused = result.kind === 'unknown' || result.kind === 'unavailable'
+    this.#mode = isRefused ? { kind: 'read-only', why: result.why ?? '' } : { kind: 'read-write' }
+  }
+}
+
+/** Checked here, so that a bad txn fails before it travels. */
+function wireTxn(txn: Txn): WireTxn {
+  const { conditions, changes, operationId, writer } = checkTxn(txn)
+  const then = changes.map(({ key, put }) =>
+    put === undefined
+      ? ({ kind: 'delete', key } as const)
+      : ({ kind: 'put', key, json: put.json, schema: put.schema } as const),
+  )
+  return { if: conditions, then, operationId, writer }
+}
+
+function fromWireEvent(event: WireEvent): WatchEvent {
+  if (event.kind !== 'put') return event
+  const entry = fromWire(event.entry)
+  return { kind: 'put', key: entry.key, revision: entry.revision, entry }
+}
+
+function notHere(what: string): HolonError {
+  return new HolonError(
+    'unsupported',
+    `${what} the state: only on a machine that runs its engine ("holon machines" shows which)`,
+  )
+}

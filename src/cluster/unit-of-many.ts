@@ -1,0 +1,139 @@
+/**
+ * A unit as the machines that have it know it, together: what is asked is asked of all of them, what
+ * is done needs exactly one. It owns the remote objects.
+ */
+import type { Clock } from '../base/clock.ts'
+import { HolonError } from '../base/errors.ts'
+import type { Unit, UnitFile } from '../kernel/kernel.ts'
+import type {
+  ActiveState,
+  CallOptions,
+  LogPage,
+  LogQuery,
+  MissingMachine,
+  UnitStatus,
+  WhyAnswer,
+} from '../kernel/types.ts'
+import { mergedLogs } from './merged-logs.ts'
+
+export interface UnitHolder {
+  readonly machine: string
+  readonly unit: Unit
+}
+
+/** What an operator must look at comes first. */
+const worstFirst: readonly ActiveState[] = [
+  'failed',
+  'deactivating',
+  'activating',
+  'active',
+  'inactive',
+]
+
+export class UnitOfMany implements Unit, Disposable {
+  readonly #clock: Clock
+  readonly #name: string
+  readonly #holders: readonly UnitHolder[]
+  readonly #missing: readonly MissingMachine[]
+
+  /** `missing`: machines that may have it, too, but did not say. */
+  constructor(
+    clock: Clock,
+    name: string,
+    holders: readonly UnitHolder[],
+    missing: readonly MissingMachine[],
+  ) {
+    this.#clock = clock
+    this.#name = name
+    this.#holders = holders
+    this.#missing = missing
+  }
+
+  async status(options: CallOptions): Promise<UnitStatus> {
+    const all = await Promise.all(this.#holders.map(({ unit }) => unit.status(options)))
+    return withMissing(mergeStatuses(all), this.#missing)
+  }
+
+  start(options: CallOptions): Promise<UnitStatus> {
+    return this.#only('start').start(options)
+  }
+
+  stop(options: CallOptions): Promise<UnitStatus> {
+    return this.#only('stop').stop(options)
+  }
+
+  restart(which: { readonly instance?: number }, options: CallOptions): Promise<UnitStatus> {
+    return this.#only('restart').restart(which, options)
+  }
+
+  enable(options: CallOptions): Promise<UnitStatus> {
+    return this.#only('enable').enable(options)
+  }
+
+  disable(options: CallOptions): Promise<UnitStatus> {
+    return this.#only('disable').disable(options)
+  }
+
+  cat(options: CallOptions): Promise<UnitFile> {
+    return this.#only('cat').cat(options)
+  }
+
+  show(options: CallOptions): Promise<Readonly<Record<string, string>>> {
+    return this.#only('show').show(options)
+  }
+
+  async why(options: CallOptions): Promise<WhyAnswer> {
+    const all = await Promise.all(this.#holders.map(({ unit }) => unit.why(options)))
+    return {
+      unit: all[0]?.unit ?? this.#name,
+      status: withMissing(mergeStatuses(all.map(({ status }) => status)), this.#missing),
+      decisions: all.flatMap(({ decisions }) => decisions).sort((a, b) => a.atMs - b.atMs),
+      next: all.flatMap(({ next }) => next),
+    }
+  }
+
+  logs(query: LogQuery, options: CallOptions): Promise<LogPage> {
+    const sources = this.#holders.map(({ machine, unit }) => ({
+      machine,
+      read: (part: LogQuery, limit: CallOptions) => unit.logs(part, limit),
+    }))
+    return mergedLogs(this.#clock, sources, this.#missing, query, options)
+  }
+
+  [Symbol.dispose](): void {
+    for (const { unit } of this.#holders) (unit as Unit & Partial<Disposable>)[Symbol.dispose]?.()
+  }
+
+  #only(verb: string): Unit {
+    const [only] = this.#holders
+    if (only !== undefined && this.#holders.length === 1) return only.unit
+    const names = this.#holders.map(({ machine }) => machine)
+    throw new HolonError(
+      'invalid_argument',
+      `${verb} ${this.#name}: it is on ${names.join(', ')}; name one with -m ${names[0]}`,
+    )
+  }
+}
+
+function mergeStatuses(all: readonly UnitStatus[]): UnitStatus {
+  const worst = worstFirst
+    .map((active) => all.find((status) => status.active === active))
+    .find((status) => status !== undefined)
+  if (worst === undefined) throw new HolonError('internal', 'no machine has the unit')
+  if (all.length === 1) return worst
+  return {
+    ...worst,
+    machines: all.flatMap(({ machines }) => machines),
+    enabled: all.some(({ enabled }) => enabled),
+    wanted: all.some(({ wanted }) => wanted),
+    instances: all.flatMap(({ instances }) => instances),
+    instancesWanted: all.reduce((sum, { instancesWanted }) => sum + instancesWanted, 0),
+    notes: all.flatMap(({ notes, machines }) => notes.map((note) => `${machines[0]}: ${note}`)),
+  }
+}
+
+function withMissing(status: UnitStatus, missing: readonly MissingMachine[]): UnitStatus {
+  if (missing.length === 0) return status
+  const names = missing.map(({ machine }) => machine).join(', ')
+  return { ...status, notes: [...status.notes, `no answer from ${names}: it may be there, too`] }
+}
