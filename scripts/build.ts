@@ -1,9 +1,10 @@
 /**
- * Bundles the entry points into dist/: the CLI and the agent as one file each (one read, one compile,
+ * Bundles the entry points into dist/, which is replaced as a whole at the end, so that commands can
+ * go on meanwhile: the CLI and the agent as one file each (one read, one compile,
  * cached code), the SDK as a module with its types. `holon up` and `npm pack` call it.
  */
 import { execFileSync } from 'node:child_process'
-import { readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -26,41 +27,51 @@ const common = {
   define: { HOLON_VERSION: JSON.stringify(version) },
 } as const
 
-rmSync(join(root, 'dist'), { recursive: true, force: true })
+const out = join(root, `dist.${process.pid}`)
+rmSync(out, { recursive: true, force: true })
 await Promise.all([
   build({
     ...common,
     entryPoints: ['src/agent/main.ts'],
-    outfile: 'dist/agent.cjs',
+    outfile: join(out, 'agent.cjs'),
     format: 'cjs',
   }),
   build({
     ...common,
     entryPoints: ['src/doors/sdk/index.ts'],
-    outfile: 'dist/sdk.js',
+    outfile: join(out, 'sdk.js'),
     format: 'esm',
   }),
 ])
 if (process.argv.includes('--types')) {
-  execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.types.json'], {
-    cwd: root,
-    stdio: 'inherit',
-  })
+  execFileSync(
+    join(root, 'node_modules/.bin/tsc'),
+    ['-p', 'tsconfig.types.json', '--outDir', join(out, 'types')],
+    {
+      cwd: root,
+      stdio: 'inherit',
+    },
+  )
 }
 
 await build({
   ...common,
   entryPoints: ['src/doors/cli/program.ts'],
-  outfile: 'dist/program.cjs',
+  outfile: join(out, 'program.cjs'),
   format: 'cjs',
   // A plain require(): import() would start Node's module loader for it, which takes 3 ms.
   supported: { 'dynamic-import': false },
 })
-// Last, because its presence says that the build is whole.
 await build({
   ...common,
   entryPoints: ['src/doors/cli/main.ts'],
-  outfile: 'dist/cli.cjs',
+  outfile: join(out, 'cli.cjs'),
   format: 'cjs',
   define: { ...common.define, 'import.meta.dirname': '__dirname' },
 })
+
+const dist = join(root, 'dist')
+const old = `${out}.old`
+if (existsSync(dist)) renameSync(dist, old)
+renameSync(out, dist)
+rmSync(old, { recursive: true, force: true })

@@ -1,9 +1,9 @@
 /**
- * etcd kept by a keeper: it outlives the agent, is restarted in milliseconds whenever it ends, and its
- * log is bounded. The agent adopts what an earlier one left running.
+ * etcd kept by a keeper: it outlives the agent, is restarted in milliseconds whenever it ends, and
+ * its log is bounded. The agent adopts what an earlier one left running.
  *
- * The job's directory holds the spec it was started with, written before the start, so that an agent
- * with another idea of it restarts it, and one with the same leaves it alone.
+ * The job's directory holds the spec it was started with, written before the start, so that an
+ * agent with another idea of it restarts it, and one with the same leaves it alone.
  */
 import { type Clock, sleep } from '../base/clock.ts'
 import { asHolonError } from '../base/errors.ts'

@@ -1,6 +1,6 @@
 /**
- * `holon state restore --fleet`: what an agent would put together to run etcd, without the agent. The
- * restored etcd is stopped again at the end: the agent starts it as one of its jobs.
+ * `holon state restore --fleet`: what an agent would put together to run etcd, without the agent.
+ * The restored etcd is stopped again at the end: the agent starts it as one of its jobs.
  */
 import type { Clock } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
@@ -37,8 +37,8 @@ export interface FleetRestoreOptions {
 }
 
 /**
- * `unavailable` while an agent runs, `unsupported` where this machine has no etcd of its own; else as
- * `restoreFleet`.
+ * `unavailable` while an agent runs, `unsupported` where this machine has no etcd of its own; else
+ * as `restoreFleet`.
  */
 export async function restoreFleetHere(
   deps: FleetRestoreDeps,

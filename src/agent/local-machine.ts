@@ -2,13 +2,12 @@
  * One machine, put together: its own store, the keepers, units, runs, the process table. Opening it
  * takes over whatever an earlier agent left running; letting go leaves everything running.
  */
-import type { Duplex } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import { version } from '../base/version.ts'
 import type { MachinePart, PeerCaller } from '../cluster/peer.ts'
-import type { StreamRequest } from '../cluster/streams/route.ts'
+import type { AttachRun } from '../cluster/streams/stream-server.ts'
 import { type CgroupRoots, cgroupPids, jobCgroups, openCgroups } from '../io/cgroups.ts'
 import { ensureDir, joinPath, listDir, modifiedAtMs } from '../io/files.ts'
 import type { Host } from '../io/host.ts'
@@ -151,11 +150,17 @@ export class LocalMachine implements AsyncDisposable {
     return rules ? {} : { user: this.#users.userName(uid) }
   }
 
-  /** The keeper's socket of a run here, for a user of another machine. */
-  async attach({ run, ...caller }: StreamRequest, signal: AbortSignal): Promise<Duplex> {
-    const found = await this.partForPeer(caller).findRun(run, { signal })
-    const { socketPath } = await found.address({ signal })
-    return connectUnix(socketPath, { signal })
+  /** The keeper's socket of a run here, for a user of another machine; or of one made for it. */
+  readonly attach: AttachRun = async (request, signal) => {
+    const { user } = request
+    const part = this.partForPeer(user === undefined ? {} : { user })
+    const starts = 'spec' in request
+    const run = starts
+      ? await part.run({ ...request.spec, detached: false }, { signal })
+      : await part.findRun(request.run, { signal })
+    const { runId, socketPath } = await run.address({ signal })
+    const socket = await connectUnix(socketPath, { signal })
+    return starts ? { socket, begun: { runId, machine: this.#options.machine } } : { socket }
   }
 
   report(): MachineReport {

@@ -9,7 +9,15 @@
 import type { Clock } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
-import type { Membership, Process, Run, System, Unit, UnitFile } from '../kernel/kernel.ts'
+import type {
+  Membership,
+  Process,
+  Run,
+  RunSocket,
+  System,
+  Unit,
+  UnitFile,
+} from '../kernel/kernel.ts'
 import type {
   CallOptions,
   LogUsage,
@@ -146,6 +154,14 @@ export class FleetSystem implements System {
         if (!certainlyNot || tried.length >= runAttempts || this.#select().length === 1) throw error
       }
     }
+  }
+
+  async runSocket(): Promise<RunSocket> {
+    const machines = this.#select()
+    const [only] = machines
+    const elsewhere = only !== undefined && only.machineId !== this.#deps.self().machineId
+    if (!elsewhere || machines.length > 1) return {}
+    return { socketPath: await this.#caller.relaySocket(), machineId: only.machineId }
   }
 
   async place(wish: PlacementWish, { signal }: CallOptions): Promise<PlacementAnswer> {

@@ -21,7 +21,7 @@ import { type MachineRecord, Members } from './members.ts'
 import { MembershipTarget } from './membership-target.ts'
 import type { MachinePart, PeerCaller } from './peer.ts'
 import { type PortSettings, settlePort } from './port-settings.ts'
-import type { StreamRequest } from './streams/route.ts'
+import type { AttachRun } from './streams/stream-server.ts'
 
 /** This machine, as the fleet uses it. */
 export interface FleetMachine {
@@ -29,8 +29,8 @@ export interface FleetMachine {
   readonly state: State
   /** `permission_denied` for a user that it does not have. */
   partForPeer(caller: PeerCaller): MachinePart
-  /** The keeper's socket of a run here. */
-  attach(request: StreamRequest, signal: AbortSignal): Promise<Duplex>
+  /** For byte streams that peers open. */
+  readonly attach: AttachRun
   report(): MachineReport
   about(): Omit<SystemStatus, 'machines' | 'missing' | 'units' | 'runs' | 'state'>
 }

@@ -198,7 +198,7 @@ export class FleetMember implements AsyncDisposable {
     this.#ends.use(this.links)
     this.#ends.use(this.relay)
     this.#ends.use(this.renewal)
-    const streams = this.#ends.use(new StreamServer(clock, (r, signal) => local.attach(r, signal)))
+    const streams = this.#ends.use(new StreamServer(clock, local.attach))
     const joins = this.#ends.use(this.#joinServer())
     this.#ends.defer(() => this.#endSessions())
     const isRemoved = (id: string) => this.members.isRemoved(id)

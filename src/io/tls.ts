@@ -8,7 +8,7 @@
  * Listening is in listen-tls.ts. A session is never resumed, so every connection is checked from
  * its certificate.
  */
-import type { X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import { abortError } from '../base/clock.ts'
@@ -120,13 +120,7 @@ function direct(reader: DirectReader) {
 
 /** A finished handshake. */
 export function connectionOf(socket: TLSSocket, alpn: string): TlsConnection {
-  const peerChain: X509Certificate[] = []
-  let next = socket.getPeerX509Certificate()
-  // A self-signed certificate may be named as its own issuer.
-  while (next !== undefined && peerChain.length < 4) {
-    peerChain.push(next)
-    next = next.issuerCertificate
-  }
+  const peerChain = chainOf(socket)
   return {
     socket,
     alpn,
@@ -136,6 +130,29 @@ export function connectionOf(socket: TLSSocket, alpn: string): TlsConnection {
       socket.exportKeyingMaterial(lengthBytes, label, Buffer.alloc(0)),
   }
 }
+
+/**
+ * By way of their bytes: Node 24's getPeerX509Certificate() keeps 10 KB for ever with each call,
+ * and strangers would have us call it.
+ */
+function chainOf(socket: TLSSocket): readonly X509Certificate[] {
+  const chain: X509Certificate[] = []
+  let next: Shown | undefined = socket.getPeerCertificate(true)
+  // Without a certificate it is an empty object; a self-signed one is named as its own issuer.
+  while (next?.raw !== undefined && chain.length < chainLengthMax) {
+    chain.push(new X509Certificate(next.raw))
+    next = next.issuerCertificate === next ? undefined : next.issuerCertificate
+  }
+  return chain
+}
+
+interface Shown {
+  readonly raw?: Buffer
+  readonly issuerCertificate?: Shown
+}
+
+/** A machine's, its CA's, and room for what a later version may need. */
+const chainLengthMax = 4
 
 /** IPv4 as it is written, also where the socket is an IPv6 one. */
 function plainAddress(address: string): string {

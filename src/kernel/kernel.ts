@@ -65,6 +65,11 @@ export interface System {
    * ends with it. `unavailable`, outcome none, when no machine fits, with why not.
    */
   run(spec: RunSpec, options: CallOptions): Promise<Run>
+  /**
+   * Where an attached program is started and attached to in one step, for a part that is exactly one
+   * other machine; empty otherwise: then `run` is the way. Holds as long as the part. Idempotent.
+   */
+  runSocket(options: CallOptions): Promise<RunSocket>
   /** Where `run` would start such a program now, and why; nothing is started. Idempotent. */
   place(wish: PlacementWish, options: CallOptions): Promise<PlacementAnswer>
   /**
@@ -192,6 +197,12 @@ export interface StdioAddress {
   readonly socketPath: string
   /** For a run elsewhere: the payload of the frame that must come first on each connection. */
   readonly route?: string
+}
+
+/** A unix socket that speaks the frames of docs/keeper.md, after one that says what to run. */
+export interface RunSocket {
+  readonly socketPath?: string
+  readonly machineId?: string
 }
 
 export type { Decision }

@@ -8,11 +8,12 @@
  */
 import { type Duplex, Writable } from 'node:stream'
 import { assert } from '../base/assert.ts'
+import { withSignal } from '../base/clock.ts'
 import { asHolonError, HolonError, isErrorCode } from '../base/errors.ts'
 import { signalName } from '../base/signals.ts'
 import { connectUnix } from '../io/sockets.ts'
-import type { StdioAddress } from '../kernel/kernel.ts'
-import type { CallOptions, ExitStatus } from '../kernel/types.ts'
+import type { RunSocket, StdioAddress } from '../kernel/kernel.ts'
+import type { CallOptions, ExitStatus, RunSpec } from '../kernel/types.ts'
 import { encodeFrame, FrameDecoder, frameHeader, stdinPayloadBytesMax } from './keeper-frames.ts'
 import { type ByteSink, Output, type PumpEnd, writableSink } from './output.ts'
 import { type Slab, SlabPool } from './slabs.ts'
@@ -74,6 +75,38 @@ export async function openStdio(
   }
 }
 
+/** A run that began with its byte stream. */
+export interface StartedRun {
+  readonly stdio: Stdio
+  readonly runId: string
+  /** Where it is. */
+  readonly machine: string
+}
+
+/**
+ * Starts an attached run by its byte stream, in one step. Errors as System.run; `unknown` when the
+ * way there broke after the request was sent.
+ */
+export async function startStdio(
+  { socketPath, machineId }: Required<RunSocket>,
+  spec: RunSpec,
+  { signal }: CallOptions,
+): Promise<StartedRun> {
+  const route = JSON.stringify({ machineId, spec })
+  const address: StdioAddress = { runId: 'new', socketPath, route }
+  const stdio = new StdioConnection(address)
+  const begun = stdio.begun()
+  const socket = await connectUnix(socketPath, { signal, reader: stdio.reader })
+  writeRoute(socket, address)
+  stdio.start(socket, { stdin: spec.stdin === 'stream' })
+  try {
+    return { stdio, ...(await withSignal(begun, signal)) }
+  } catch (error) {
+    stdio[Symbol.dispose]()
+    throw error
+  }
+}
+
 const outputOf = { O: 'stdout', E: 'stderr' } as const
 
 class StdioConnection implements Stdio {
@@ -83,7 +116,7 @@ class StdioConnection implements Stdio {
     buffer: () => this.#nextBuffer(),
     chunk: (bytes: Buffer) => this.#chunk(bytes),
   }
-  readonly #address: StdioAddress
+  #address: StdioAddress
   readonly #exit = Promise.withResolvers<ExitStatus>()
   readonly #outputs: Readonly<Record<OutputName, Output>>
   readonly #slabs = new SlabPool()
@@ -94,6 +127,7 @@ class StdioConnection implements Stdio {
   #socket: Duplex | undefined
   #control: Promise<Duplex> | undefined
   #over = false
+  #begun: PromiseWithResolvers<{ readonly runId: string; readonly machine: string }> | undefined
 
   constructor(address: StdioAddress) {
     this.#address = address
@@ -137,6 +171,14 @@ class StdioConnection implements Stdio {
     socket.write(encodeFrame('A', options.stdin ? 'io' : 'o'))
     if (!options.stdin) this.stdin.destroy()
     socket.resume()
+  }
+
+  /** Resolves with what the far side began; asked for before start(). */
+  begun(): Promise<{ readonly runId: string; readonly machine: string }> {
+    this.#begun = Promise.withResolvers()
+    // Also when the connection fails before anybody waits.
+    this.#begun.promise.catch(() => {})
+    return this.#begun.promise
   }
 
   pumpTo(output: OutputName, target: Writable | ByteSink): Promise<PumpEnd> {
@@ -211,8 +253,17 @@ class StdioConnection implements Stdio {
   #frame(type: string, payload: Buffer): void {
     if (type === 'X') this.#finish(parseExit(payload.toString()))
     else if (type === 'Q') this.#finish(parseRefusal(payload.toString()))
+    else if (type === 'B') this.#hasBegun(payload.toString())
     else if (type === 'T') for (const listener of this.#stopped) listener(payload[0] ?? 0)
     // Others belong to commands and subscriptions, which this connection does not use.
+  }
+
+  #hasBegun(text: string): void {
+    const { runId, machine } = JSON.parse(text) as { runId: string; machine: string }
+    // Signals and sizes go on a connection of their own, to the run that there is now.
+    const { machineId } = JSON.parse(this.#address.route ?? '{}') as { machineId?: string }
+    this.#address = { ...this.#address, runId, route: JSON.stringify({ machineId, run: runId }) }
+    this.#begun?.resolve({ runId, machine })
   }
 
   /** The run is over, or lost to us; the first of these counts. */
@@ -228,8 +279,10 @@ class StdioConnection implements Stdio {
       () => {},
     )
     this.#socket?.end()
-    if (end instanceof HolonError) this.#exit.reject(end)
-    else this.#exit.resolve(end)
+    if (end instanceof HolonError) {
+      this.#begun?.reject(end)
+      this.#exit.reject(end)
+    } else this.#exit.resolve(end)
   }
 
   #writeStdin(chunk: Buffer, done: (error?: Error | null) => void): void {

@@ -46,6 +46,7 @@ export const systemInterface = defineInterface<System>('System', {
   processes: { args: 1, idempotent: true },
   process: { args: 1, idempotent: true, returns: processInterface },
   run: { args: 1, idempotent: false, returns: runInterface },
+  runSocket: { args: 0, idempotent: true },
   place: { args: 1, idempotent: true },
   runs: { args: 0, idempotent: true },
   findRun: { args: 1, idempotent: true, returns: runInterface },

@@ -24,4 +24,5 @@ describe('etcd', { skip: etcdMissing ?? false }, () => {
     'etcd',
     etcd(() => member),
   )
+  stateSuite('over a link, etcd', remote(etcd(() => member)), { unmoved })
 })

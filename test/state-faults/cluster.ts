@@ -43,7 +43,8 @@ class Network implements AsyncDisposable {
 }
 
 export type Fault =
-  | { readonly kind: 'kill' | 'freeze' | 'cut'; readonly member: number }
+  | { readonly kind: 'kill' | 'freeze'; readonly member: number }
+  | { readonly kind: 'cut'; readonly member: number }
   | { readonly kind: 'cut all' }
 
 export class EtcdCluster implements AsyncDisposable {
@@ -54,9 +55,7 @@ export class EtcdCluster implements AsyncDisposable {
   private constructor(hub: Network, networks: readonly Network[]) {
     this.#hub = hub
     this.#networks = networks
-    const cluster = names
-      .map((name, i) => `${name}=http://10.99.0.${i + 1}:${peerPort}`)
-      .join(',')
+    const cluster = names.map((name, i) => `${name}=http://10.99.0.${i + 1}:${peerPort}`).join(',')
     this.members = networks.map(
       ({ within }, i) =>
         new EtcdMember({
@@ -93,23 +92,25 @@ export class EtcdCluster implements AsyncDisposable {
   }
 
   async begin(fault: Fault): Promise<void> {
-    if (fault.kind === 'cut all') return this.members.forEach((_, i) => this.#link(i, 'down'))
+    if (fault.kind === 'cut' || fault.kind === 'cut all') return this.#links(fault, 'down')
     const member = this.members[fault.member]
     if (fault.kind === 'kill') await member?.kill()
-    else if (fault.kind === 'freeze') member?.signal('SIGSTOP')
-    else this.#link(fault.member, 'down')
+    else member?.signal('SIGSTOP')
   }
 
   end(fault: Fault): void {
-    if (fault.kind === 'cut all') return this.members.forEach((_, i) => this.#link(i, 'up'))
+    if (fault.kind === 'cut' || fault.kind === 'cut all') {
+      this.#links(fault, 'up')
+      return
+    }
     const member = this.members[fault.member]
     if (fault.kind === 'kill') member?.start()
-    else if (fault.kind === 'freeze') member?.signal('SIGCONT')
-    else this.#link(fault.member, 'up')
+    else member?.signal('SIGCONT')
   }
 
-  #link(member: number, state: 'up' | 'down'): void {
-    this.#hub.run('ip', 'link', 'set', `port${member}`, state)
+  #links(fault: Extract<Fault, { readonly kind: 'cut' | 'cut all' }>, state: 'up' | 'down'): void {
+    const cut = fault.kind === 'cut' ? [fault.member] : this.members.keys()
+    for (const member of cut) this.#hub.run('ip', 'link', 'set', `port${member}`, state)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -28,7 +28,10 @@ function wait(ms: number): Promise<void> {
 function chooseFault(random: Random): Fault {
   if (random.next() < 0.1) return { kind: 'cut all' }
   const kinds = ['kill', 'freeze', 'cut'] as const
-  return { kind: kinds[randomBelow(random, kinds.length)] ?? 'kill', member: randomBelow(random, 3) }
+  return {
+    kind: kinds[randomBelow(random, kinds.length)] ?? 'kill',
+    member: randomBelow(random, 3),
+  }
 }
 
 function counts(records: readonly HistoryRecord[]): string {
@@ -120,12 +123,13 @@ test('the checker finds a client that reads from a member that is cut off', {
     // The planted fault: what was promised to be linearizable is not.
     const faulty = new Proxy(state, {
       get(target, name) {
-        if (name === 'get') return (key: string, o: SignalOptions) => target.get(key, { ...o, stale: true })
+        if (name === 'get')
+          return (key: string, o: SignalOptions) => target.get(key, { ...o, stale: true })
         const member: unknown = Reflect.get(target, name, target)
         return typeof member === 'function' ? member.bind(target) : member
       },
     })
-    const options = { name: `c${i}`, keys, stop: stop.signal, callMs: 4000, pauseMsMax: 20 }
+    const options = { name: `c${i}`, keys, stop: stop.signal, callMs: 300, pauseMsMax: 20 }
     return { state, client: new RecordedClient(deps, faulty, options) }
   })
   const working = clients.map(({ client }) => client.work())

@@ -141,7 +141,10 @@ class Judgement {
 
   #effect(witness: HistoryRecord, operationId: string, revision: number): void {
     const txn = this.#byOperation.get(operationId)
-    if (txn === undefined) return this.#says(witness, `nobody made "${operationId}"`)
+    if (txn === undefined) {
+      this.#says(witness, `nobody made "${operationId}"`)
+      return
+    }
     const { kind } = txn.result
     if (kind === 'conflict' || kind === 'none') {
       this.#says(txn, `was answered ${kind}, but it happened: ${describe(witness)}`)
@@ -218,14 +221,20 @@ class Judgement {
 
   #known(key: string, at: number): number {
     let known = this.#knownByKey.get(key)
-    if (known === undefined) this.#knownByKey.set(key, (known = this.#knownOf(key)))
+    if (known === undefined) {
+      known = this.#knownOf(key)
+      this.#knownByKey.set(key, known)
+    }
     return known.at(at)
   }
 
   #checkRead(read: ReadRecord): void {
     const { key, entry } = read
     const known = this.#known(key, read.invokedAt)
-    if (entry === undefined) return this.#checkAbsent(read, known)
+    if (entry === undefined) {
+      this.#checkAbsent(read, known)
+      return
+    }
     const { revision, value, operationId } = entry
     if (revision < known) this.#says(read, `is stale: ${known} was known before`)
     const change = this.#byOperation.get(operationId)?.then.find((one) => one.key === key)

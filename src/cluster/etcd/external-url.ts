@@ -1,4 +1,4 @@
-/** `etcd://HOST:PORT[,HOST:PORT…]/PREFIX?ca=FILE&cert=FILE&key=FILE`: an etcd that the user runs. */
+/** `etcd://HOST:PORT[,HOST:PORT…]/PREFIX?ca=FILE&cert=FILE&key=FILE`: an etcd of the user's. */
 import { HolonError } from '../../base/errors.ts'
 
 export interface ExternalEtcd {

@@ -1,7 +1,7 @@
 /**
- * Backups of the fleet's State, on every machine that runs an etcd: `fleet-ERA-REVISION.jsonl`, beside
- * those of the machine's own store and in their format. Revisions begin anew with every restore, so
- * the count of restores comes first in the name: the last name is the newest.
+ * Backups of the fleet's State, on every machine that runs an etcd: `fleet-ERA-REVISION.jsonl`,
+ * beside those of the machine's own store and in their format. Revisions begin anew with every
+ * restore, so the count of restores comes first in the name: the last name is the newest.
  */
 import type { Clock } from '../../base/clock.ts'
 import { limits } from '../../base/limits.ts'

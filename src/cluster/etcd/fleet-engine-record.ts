@@ -1,7 +1,7 @@
 /**
- * `fleet/engine`: who runs etcd, since which restore, and the change of members under way. Written by
- * the machine that plans, read by all to know whom to ask for State. What really holds is etcd's own
- * member list; this is its account for people and for machines that cannot ask etcd.
+ * `fleet/engine`: who runs etcd, since which restore, and the change of members under way. Written
+ * by the machine that plans, read by all to know whom to ask for State. What really holds is
+ * etcd's own member list; this is its account for people and for machines that cannot ask etcd.
  */
 import { HolonError } from '../../base/errors.ts'
 import { isJsonObject, type JsonObject, stringField } from '../fields.ts'

@@ -1,7 +1,8 @@
 /**
- * The fleet's State as the rest of this machine holds it: one object whose engine may change beneath
- * it, from the machine's own store to etcd, or to a link. Writes can be held while that happens; they
- * are answered `unavailable` then, which is definite, so callers repeat them (`commit` does).
+ * The fleet's State as the rest of this machine holds it: one object whose engine may change
+ * beneath it, from the machine's own store to etcd, or to a link. Writes can be held while that
+ * happens; they are answered `unavailable` then, which is definite, so callers repeat them
+ * (`commit` does).
  *
  * A watch gets `reset` when the engine changes: revisions are new ones.
  */

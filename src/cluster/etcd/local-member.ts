@@ -4,8 +4,8 @@
  * machine that plans asks for that.
  *
  * A data directory belongs to one membership of one era for ever: one that was left is never used
- * again, since etcd would have voted twice with two memories. Those of earlier eras stay on the disk,
- * those of earlier memberships in this era are removed once the next one runs.
+ * again, since etcd would have voted twice with two memories. Those of earlier eras stay on the
+ * disk, those of earlier memberships in this era are removed once the next one runs.
  */
 import { join } from 'node:path'
 import { type Clock, sleep } from '../../base/clock.ts'
@@ -22,6 +22,7 @@ import {
 } from './engine-file.ts'
 import { type EtcdApi, etcdStatus } from './etcd-api.ts'
 import type { FleetEngineRecord } from './fleet-engine-record.ts'
+import { ensureCertificate } from './member-certificate.ts'
 import {
   dataPath,
   type MemberPaths,
@@ -29,12 +30,7 @@ import {
   memberService,
   tlsDir,
 } from './member-service.ts'
-import {
-  type CertificatePair,
-  issuePeerCertificate,
-  needsRenewal,
-  parseCertificatePair,
-} from './peer-certificates.ts'
+import type { CertificatePair } from './peer-certificates.ts'
 import type { ServiceRunner } from './service-runner.ts'
 import type { MemberStatus, PrepareRequest, StateMember } from './state-members.ts'
 
@@ -106,7 +102,7 @@ export class LocalStateMember implements StateMember {
       const { listenPeer } = this.#options
       const next = { ...choice, listenPeer }
       if (choice.listenPeer !== listenPeer) this.#choose(next)
-      await this.#certify(next, this.#storedCa())
+      await this.#certify(next)
       await this.#run(next, options)
     })
   }
@@ -161,7 +157,7 @@ export class LocalStateMember implements StateMember {
       if (choice.engine !== 'etcd' || choice.peerUrl === request.peerUrl) return
       if ((await this.#memberId(choice, options)) !== request.memberId) return
       const next = { ...choice, peerUrl: request.peerUrl }
-      await this.#certify(next, this.#storedCa())
+      await this.#certify(next)
       this.#choose(next)
       await this.#run(next, options)
     })
@@ -237,7 +233,7 @@ export class LocalStateMember implements StateMember {
       try {
         await this.#alone(async () => {
           const { choice } = this
-          if (choice.engine === 'etcd') await this.#certify(choice, this.#storedCa())
+          if (choice.engine === 'etcd') await this.#certify(choice)
         })
       } catch (error) {
         this.#deps.report(asHolonError(error, 'renew the certificate of etcd').message)
@@ -308,27 +304,9 @@ export class LocalStateMember implements StateMember {
     return memberService(engine, paths, options)
   }
 
-  #storedCa(): CertificatePair {
-    const path = join(tlsDir(this.#options.paths), 'ca.json')
-    const text = readTextIfThere(path)
-    if (text === undefined) throw new HolonError('not_found', `start etcd: "${path}" is missing`)
-    return parseCertificatePair(JSON.parse(text), `"${path}"`)
-  }
-
-  async #certify(engine: ManagedEngine, ca: CertificatePair): Promise<void> {
-    const dir = tlsDir(this.#options.paths)
-    const hosts = [...new Set([hostOf(engine.peerUrl), ...this.#options.hosts()])]
-    const nowMs = this.#deps.clock.wallMs()
-    makePrivateDir(dir)
-    replaceText(join(dir, 'ca.json'), JSON.stringify(ca))
-    replaceText(join(dir, 'ca.pem'), ca.certPem)
-    const old = readTextIfThere(join(dir, 'peer.pem'))
-    const keyPem = readTextIfThere(join(dir, 'peer.key'))
-    if (old !== undefined && keyPem !== undefined && !needsRenewal(old, ca, hosts, nowMs)) return
-    const options = keyPem === undefined ? { hosts, nowMs } : { hosts, nowMs, keyPem }
-    const pair = await issuePeerCertificate(ca, options)
-    replaceText(join(dir, 'peer.key'), pair.keyPem)
-    replaceText(join(dir, 'peer.pem'), pair.certPem)
+  #certify(engine: ManagedEngine, ca?: CertificatePair): Promise<void> {
+    const hosts = [hostOf(engine.peerUrl), ...this.#options.hosts()]
+    return ensureCertificate(this.#deps.clock, tlsDir(this.#options.paths), hosts, ca)
   }
 
   #removeEarlierData(engine: ManagedEngine): void {
@@ -373,8 +351,4 @@ export class LocalStateMember implements StateMember {
 /** "10.77.0.1" of "https://10.77.0.1:4657". */
 export function hostOf(peerUrl: string): string {
   return new URL(peerUrl).hostname.replaceAll(/[[\]]/g, '')
-}
-
-function replaceText(path: string, text: string): void {
-  if (readTextIfThere(path) !== text) writeDurablySync(path, text)
 }

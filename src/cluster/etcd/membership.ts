@@ -2,10 +2,10 @@
  * Keeps etcd's members as the fleet needs them: looks, lets the plan decide, takes one step, looks
  * again. It runs on every machine that has an etcd and acts only where that etcd leads.
  *
- * Every step can be repeated, and what was done is read from etcd itself, so whoever leads next goes
- * on where this one was killed. A deposed leader does no harm: each step is announced in
- * `fleet/engine` by compare-and-set first, which needs a majority, and what two of them could still
- * both do is corrected by the next look.
+ * Every step can be repeated, and what was done is read from etcd itself, so whoever leads next
+ * goes on where this one was killed. A deposed leader does no harm: each step is announced in
+ * `fleet/engine` by compare-and-set first, which needs a majority, and what two of them could
+ * still both do is corrected by the next look.
  */
 import { type Clock, deadline, sleep } from '../../base/clock.ts'
 import { asHolonError, HolonError } from '../../base/errors.ts'

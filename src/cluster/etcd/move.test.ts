@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { BenchMachine, freePort, limit, needsEtcd } from '../../../test/support/etcd-bench.ts'
+import { sleep } from '../../base/clock.ts'
+import { HolonError } from '../../base/errors.ts'
 import { realClock } from '../../io/clock.ts'
 import { databasePath } from '../../io/paths.ts'
 import { realRandom } from '../../io/random.ts'
@@ -31,8 +33,16 @@ async function write(state: State, key: string, value: unknown): Promise<void> {
 
 async function fleetValues(state: State): Promise<ReadonlyMap<string, unknown>> {
   using bound = limit()
-  const { entries } = await state.list('fleet/', bound)
-  return new Map(entries.map(({ key, value }) => [key, value]))
+  for (;;) {
+    try {
+      const { entries } = await state.list('fleet/', bound)
+      return new Map(entries.map(({ key, value }) => [key, value]))
+    } catch (error) {
+      // An etcd that was just started does not answer yet.
+      if (!(error instanceof HolonError) || !error.retryable || bound.signal.aborted) throw error
+      await sleep(realClock, 20, bound.signal)
+    }
+  }
 }
 
 class Place implements AsyncDisposable {

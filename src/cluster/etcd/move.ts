@@ -60,7 +60,7 @@ export async function moveToManaged(
   }
   const ca = await stateCa(deps, embedded, options)
   const engine = firstEngine(options)
-  using _hold = await fleet.hold('the state is being moved to etcd')
+  using hold = await fleet.hold('the state is being moved to etcd')
   deps.atStep?.('held')
   let target: State | undefined
   try {
@@ -77,7 +77,7 @@ export async function moveToManaged(
   }
   deps.atStep?.('switched')
   fleet.switchTo(target)
-  _hold[Symbol.dispose]()
+  hold[Symbol.dispose]()
   await tidyUp(deps, fleet, embedded, options)
 }
 

@@ -4,8 +4,8 @@
  *
  * Rules, each a promise of the tests beside this file:
  * - At most one step, and none while an earlier one is not complete, except what completes it.
- * - No step after which the voters known to be healthy are no majority; only a learner, which has no
- *   vote, may always go.
+ * - No step after which the voters known to be healthy are no majority; only a learner, which has
+ *   no vote, may always go.
  * - A machine becomes a learner first and gets its vote when it has caught up.
  * - Growing begins only when there are machines to reach the next odd number: two voters are worse
  *   than one, since the loss of either stops writing.

@@ -1,10 +1,10 @@
 /**
- * The way back when etcd is lost: a new etcd with one member, on this machine, filled from a backup.
- * The fleet grows again from it by itself.
+ * The way back when etcd is lost: a new etcd with one member, on this machine, filled from a
+ * backup. The fleet grows again from it by itself.
  *
- * It is a new cluster with a token of its own and a higher era, so no member of the former one can be
- * mistaken for one of it, or join it with its old memory. The old data directory stays where it is
- * and is not used again. Until `engine.json` names the new one, nothing has changed.
+ * It is a new cluster with a token of its own and a higher era, so no member of the former one can
+ * be mistaken for one of it, or join it with its old memory. The old data directory stays where it
+ * is and is not used again. Until `engine.json` names the new one, nothing has changed.
  */
 import { deadline } from '../../base/clock.ts'
 import { HolonError } from '../../base/errors.ts'
@@ -47,8 +47,8 @@ export interface RestoredFleet {
 const abandonTimeoutMs = 30_000
 
 /**
- * Restores; the agent must be down (the caller sees to that). etcd runs when it resolves. On failure
- * the state is what it was.
+ * Restores; the agent must be down (the caller sees to that). etcd runs when it resolves. On
+ * failure the state is what it was.
  */
 export async function restoreFleet(
   deps: CommitDeps,

@@ -1,6 +1,6 @@
 /**
- * How etcd is kept running, without saying by whom: the agent does it with a keeper, tests may do it
- * otherwise. A service outlives whoever started it and is restarted whenever it ends.
+ * How etcd is kept running, without saying by whom: the agent does it with a keeper, tests may do
+ * it otherwise. A service outlives whoever started it and is restarted whenever it ends.
  */
 import type { SignalOptions } from '../../state/port.ts'
 

@@ -34,9 +34,7 @@ class Machines implements AsyncDisposable {
     this.servers.push(server)
     const path = join(this.#directory.path, `m${this.#listeners.length}`)
     const options = { version, onInternalError: () => undefined }
-    this.#listeners.push(
-      await listenRpc(clock, path, stateServiceInterface, () => server, options),
-    )
+    this.#listeners.push(await listenRpc(clock, path, stateServiceInterface, () => server, options))
   }
 
   /** The first machine that can be reached. */
@@ -94,7 +92,7 @@ test('RemoteState() goes on with another machine, watches too', async () => {
   while (found.at(-1)?.kind !== 'put') found.push((await watch.next()).value)
   assert.equal((await remote.get('k', options))?.value, 2)
   assert.deepEqual(machines.found, [0, 1])
-  await watch.return?.()
+  await watch.return?.(undefined)
 })
 
 test('RemoteState.txn() over a link that breaks is unknown, and done once when repeated', async () => {

@@ -4,7 +4,7 @@
  * repeats the same txn, which then goes to another machine. Reads are repeated there by themselves.
  */
 import { type Clock, sleep } from '../../base/clock.ts'
-import { HolonError } from '../../base/errors.ts'
+import { asHolonError, HolonError } from '../../base/errors.ts'
 import type { Remote } from '../../rpc/remote.ts'
 import { checkTxn } from '../../state/check-txn.ts'
 import { closedError, notDone } from '../../state/ending.ts'
@@ -214,7 +214,7 @@ export class RemoteState implements State {
 
   /** After an `unavailable` another machine is asked; any other error is thrown. */
   #drop(lent: Lent | undefined, error: unknown, signal: AbortSignal): void {
-    const isGone = error instanceof HolonError && error.code === 'unavailable' && error.retryable
+    const isGone = error instanceof HolonError && error.code === 'unavailable'
     if (!isGone || signal.aborted) throw error
     this.#forget(lent)
   }
@@ -242,7 +242,7 @@ export class RemoteState implements State {
         return await work(lent.service, { signal }, lent)
       } catch (error) {
         this.#drop(lent, error, signal)
-        if (left <= 1) throw error
+        if (left <= 1) throw unavailable(error)
       }
       await sleep(this.#clock, backoffMs, signal)
       backoffMs *= 2
@@ -262,11 +262,7 @@ export class RemoteState implements State {
     return states
   }
 
-  #txnFailed(
-    lent: Lent | undefined,
-    error: unknown,
-    signal: AbortSignal,
-  ): TxnResult {
+  #txnFailed(lent: Lent | undefined, error: unknown, signal: AbortSignal): TxnResult {
     if (!(error instanceof HolonError) || signal.aborted) throw error
     const outcome = lent === undefined ? 'none' : error.outcome
     const isLink = error.code === 'unavailable' || error.code === 'deadline_exceeded'
@@ -301,6 +297,11 @@ function fromWireEvent(event: WireEvent): WatchEvent {
   if (event.kind !== 'put') return event
   const entry = fromWire(event.entry)
   return { kind: 'put', key: entry.key, revision: entry.revision, entry }
+}
+
+/** A read that failed did nothing, and may be repeated, whatever the link says. */
+function unavailable(cause: unknown): HolonError {
+  return new HolonError('unavailable', asHolonError(cause).message, { cause })
 }
 
 function notHere(what: string): HolonError {

@@ -153,10 +153,7 @@ export class StateServer implements StateService {
     })
     const conditions: readonly Condition[] = txn.if.map(({ key, revision }) => ({ key, revision }))
     const { operationId, writer } = txn
-    const result = await this.#state.txn(
-      { if: conditions, then, operationId, writer },
-      { signal },
-    )
+    const result = await this.#state.txn({ if: conditions, then, operationId, writer }, { signal })
     if (result.kind !== 'conflict') return result
     let bytes = 0
     const current = result.current.map(({ key, entry }): WireKeyState => {

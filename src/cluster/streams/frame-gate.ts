@@ -3,12 +3,15 @@
  * meant for the relays themselves. Nothing is copied but headers that came in two parts.
  */
 import { HolonError } from '../../base/errors.ts'
+import { limits } from '../../base/limits.ts'
 import { frameHeaderBytes } from '../../rpc/keeper-frames.ts'
 
 /** Frames between relays. */
 export const relayFrames = {
   /** First on a connection: where it leads. */
   route: 'R',
+  /** What was asked for has begun; the payload says which run it is, as JSON. */
+  begun: 'B',
   /** It does not lead there; the payload says why, as JSON. */
   refused: 'Q',
   /** This side of the stream is over; once both have said so the connection is free again. */
@@ -25,7 +28,7 @@ export interface FrameGateHandlers {
   taken(type: string, payload: Buffer): void
 }
 
-const takenBytesMax = 64 * 1024
+const takenBytesMax = limits.jobSpecBytesMax
 const passedBytesMax = 4 * 1024 * 1024
 
 export class FrameGate {

@@ -38,9 +38,13 @@ async function twoMachines(keeper: (socket: Socket) => void, clock: Clock = real
   const at = (name: string) => join(dir, name)
   const between: Socket[] = []
   let dials = 0
-  const farServer = new StreamServer(clock, async ({ run, user }, signal) => {
-    if (run === 'absent') throw new HolonError('not_found', `no run for ${user}`)
-    return connectUnix(at('keeper'), { signal })
+  const farServer = new StreamServer(clock, async (request, signal) => {
+    if ('spec' in request) {
+      const begun = { runId: 'fresh', machine: `${request.spec.argv[0]} of ${request.user}` }
+      return { socket: await connectUnix(at('keeper'), { signal }), begun }
+    }
+    if (request.run === 'absent') throw new HolonError('not_found', `no run for ${request.user}`)
+    return { socket: await connectUnix(at('keeper'), { signal }) }
   })
   const relay = new Relay({
     clock,

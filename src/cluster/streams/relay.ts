@@ -91,13 +91,13 @@ export class Relay implements Disposable {
   ): Promise<void> {
     using limit = deadline(this.#deps.clock, limits.dialTimeoutMs)
     try {
-      const { machineId, run } = parseRoute(route)
+      const { machineId, ...destination } = parseRoute(route)
       const end = this.#takeFree(machineId) ?? (await this.#open(machineId, limit.signal))
       if (local.destroyed) {
         end.destroy()
         return
       }
-      end.begin(encodeStreamRequest({ run, ...caller }))
+      end.begin(encodeStreamRequest({ ...destination, ...caller }))
       end.join(local)
       // What came behind the route in one chunk.
       if (early.length > 0) local.unshift(Buffer.concat(early))

@@ -3,19 +3,22 @@
  * relay (from a program here) and on a stream between machines (from its relay).
  */
 import { HolonError } from '../../base/errors.ts'
-import { isJsonObject, stringField } from '../fields.ts'
+import type { RunSpec } from '../../kernel/types.ts'
+import { isJsonObject, type JsonObject, stringField } from '../fields.ts'
+
+/** A run that there is, or one that begins with this byte stream. */
+export type Destination = { readonly run: string } | { readonly spec: RunSpec }
 
 /** From a program to the relay of its own machine. */
-export interface Route {
-  readonly machineId: string
-  readonly run: string
-}
+export type Route = Destination & { readonly machineId: string }
 
-/** From a relay to the machine where the run is. */
-export interface StreamRequest {
-  readonly run: string
-  /** The user on whose behalf; absent: who runs the agent. */
-  readonly user?: string
+/** From a relay to the machine where the run is. The user on whose behalf; absent: the agent's. */
+export type StreamRequest = Destination & { readonly user?: string }
+
+/** The payload of the frame `B`, with which the far side says that it has begun a run. */
+export interface Begun {
+  readonly runId: string
+  readonly machine: string
 }
 
 export function encodeRoute(route: Route): string {
@@ -26,9 +29,16 @@ export function encodeRoute(route: Route): string {
 export function parseRoute(text: string): Route {
   const value = parse(text)
   const machineId = stringField(value, 'machineId')
+  if (machineId === undefined) throw invalid(text)
+  return { machineId, ...destination(value, text) }
+}
+
+function destination(value: JsonObject, text: string): Destination {
   const run = stringField(value, 'run')
-  if (machineId === undefined || run === undefined) throw invalid(text)
-  return { machineId, run }
+  if (run !== undefined) return { run }
+  // As the spec of System.run: who may send it is a member of the fleet or its own user.
+  if (isJsonObject(value['spec'])) return { spec: value['spec'] as unknown as RunSpec }
+  throw invalid(text)
 }
 
 export function encodeStreamRequest(request: StreamRequest): string {
@@ -38,10 +48,10 @@ export function encodeStreamRequest(request: StreamRequest): string {
 /** Throws `invalid_argument`. */
 export function parseStreamRequest(text: string): StreamRequest {
   const value = parse(text)
-  const run = stringField(value, 'run')
   const user = stringField(value, 'user')
-  if (run === undefined || (user === undefined && value['user'] !== undefined)) throw invalid(text)
-  return user === undefined ? { run } : { run, user }
+  if (user === undefined && value['user'] !== undefined) throw invalid(text)
+  const where = destination(value, text)
+  return user === undefined ? where : { ...where, user }
 }
 
 function parse(text: string) {

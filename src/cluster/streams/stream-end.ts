@@ -17,7 +17,7 @@ import { encodeFrame } from '../../rpc/keeper-frames.ts'
 import { Liveness } from '../../rpc/liveness.ts'
 import { FrameGate, relayFrames } from './frame-gate.ts'
 
-const { ask, here, over, refused, route } = relayFrames
+const { ask, begun, here, over, refused, route } = relayFrames
 
 export interface StreamEndHooks {
   /** A frame `R` came while no stream was under way. */
@@ -74,6 +74,11 @@ export class StreamEnd {
   begin(request: string): void {
     this.#start()
     this.#socket.write(encodeFrame(route, request))
+  }
+
+  /** What the other side asked for has begun. */
+  begun(what: string): void {
+    this.#socket.write(encodeFrame(begun, what))
   }
 
   /** A stream that the other side asked for leads nowhere. */

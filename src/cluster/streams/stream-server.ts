@@ -6,11 +6,14 @@ import type { Duplex } from 'node:stream'
 import { type Clock, deadline } from '../../base/clock.ts'
 import { asHolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
-import { parseStreamRequest, type StreamRequest } from './route.ts'
+import { type Begun, parseStreamRequest, type StreamRequest } from './route.ts'
 import { StreamEnd } from './stream-end.ts'
 
-/** The keeper's socket of a run that this user may use. */
-export type AttachRun = (request: StreamRequest, signal: AbortSignal) => Promise<Duplex>
+/** The keeper's socket of a run that this user may use; `begun` if it was started just now. */
+export type AttachRun = (
+  request: StreamRequest,
+  signal: AbortSignal,
+) => Promise<{ readonly socket: Duplex; readonly begun?: Begun }>
 
 export class StreamServer implements Disposable {
   readonly #clock: Clock
@@ -40,7 +43,10 @@ export class StreamServer implements Disposable {
     end.hold()
     using limit = deadline(this.#clock, limits.dialTimeoutMs)
     try {
-      end.join(await this.#attach(parseStreamRequest(payload.toString()), limit.signal))
+      const request = parseStreamRequest(payload.toString())
+      const { socket, begun } = await this.#attach(request, limit.signal)
+      if (begun !== undefined) end.begun(JSON.stringify(begun))
+      end.join(socket)
     } catch (thrown) {
       const { code, message } = asHolonError(thrown)
       end.refuse(JSON.stringify({ code, message }))

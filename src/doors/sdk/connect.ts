@@ -21,9 +21,10 @@ import type {
   UnitListing,
 } from '../../kernel/types.ts'
 import { connectRpc } from '../../rpc/connect.ts'
-import { openStdio, type Stdio } from '../../rpc/stdio.ts'
+import { openStdio, type Stdio, startStdio } from '../../rpc/stdio.ts'
 import { systemInterface } from '../../rpc/wire.ts'
 import { findAgent } from './find-agent.ts'
+import { LazyRun } from './lazy-run.ts'
 import { Parts } from './parts.ts'
 
 export interface ConnectOptions {
@@ -120,18 +121,28 @@ function makeVerbs(
     const { signal, machine, ...rest } = wish
     using starting = deadline(realClock, timeoutMs, signal ?? options.signal)
     const where = machine === undefined ? system : await parts.get(machine, starting)
-    const run = await where.run(
-      {
-        env: definedOnly(host.env),
-        cwd: host.cwd(),
-        stdin: 'stream',
-        detached: false,
-        umask: host.umask(),
-        ...rest,
-        argv: typeof argv === 'string' ? [argv] : argv,
-      },
-      starting,
-    )
+    const spec: RunSpec = {
+      env: definedOnly(host.env),
+      cwd: host.cwd(),
+      stdin: 'stream',
+      detached: false,
+      umask: host.umask(),
+      ...rest,
+      argv: typeof argv === 'string' ? [argv] : argv,
+    }
+    const direct = !spec.detached && spec.require === undefined && machine !== undefined
+    const socket = direct ? await parts.runSocket(where, starting) : {}
+    const { socketPath, machineId } = socket
+    if (socketPath !== undefined && machineId !== undefined) {
+      const { stdio, runId } = await startStdio({ socketPath, machineId }, spec, starting)
+      return {
+        run: new LazyRun((o) => where.findRun(runId, o)),
+        stdio,
+        exit: stdio.exit,
+        [Symbol.dispose]: () => stdio[Symbol.dispose](),
+      }
+    }
+    const run = await where.run(spec, starting)
     const address = await run.address(starting)
     const stdio = await openStdio(address, { stdin: rest.stdin !== 'null' }, starting)
     return { run, stdio, exit: stdio.exit, [Symbol.dispose]: () => stdio[Symbol.dispose]() }

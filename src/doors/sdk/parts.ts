@@ -1,5 +1,5 @@
 /** Parts of a system by selector, asked for once: a program that runs much names the same ones. */
-import type { System } from '../../kernel/kernel.ts'
+import type { RunSocket, System } from '../../kernel/kernel.ts'
 import type { CallOptions } from '../../kernel/types.ts'
 
 /** Each is an object over there; the one asked for longest ago gives way. */
@@ -8,9 +8,21 @@ const partsMax = 64
 export class Parts {
   readonly #system: System
   readonly #parts = new Map<string, Promise<System>>()
+  readonly #sockets = new WeakMap<System, Promise<RunSocket>>()
 
   constructor(system: System) {
     this.#system = system
+  }
+
+  /** A part's RunSocket, asked for once. */
+  async runSocket(part: System, options: CallOptions): Promise<RunSocket> {
+    let socket = this.#sockets.get(part)
+    if (socket === undefined) {
+      socket = part.runSocket(options)
+      this.#sockets.set(part, socket)
+      socket.catch(() => this.#sockets.delete(part))
+    }
+    return await socket
   }
 
   async get(selector: string, options: CallOptions): Promise<System> {

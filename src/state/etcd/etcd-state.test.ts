@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import { createServer, request, type Server } from 'node:http'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -27,7 +28,7 @@ type Pass = () => void
 type Gate = (path: string, pass: Pass, drop: Pass) => void
 
 /** Between a client and etcd: holds requests up, or loses them. */
-class Proxy implements AsyncDisposable {
+class Relay implements AsyncDisposable {
   readonly #server: Server
   readonly socketPath: string
   gate: Gate = (_path, pass) => pass()
@@ -115,7 +116,7 @@ describe('openEtcd()', { skip: etcdMissing ?? false }, () => {
 
   it('a late attempt does nothing once another one was answered conflict', async (signal) => {
     const prefix = fresh()
-    await using proxy = await new Proxy(member, 'late').listen()
+    await using proxy = await new Relay(member, 'late').listen()
     await using direct = open(prefix)
     await using slow = open(prefix, { endpoints: [{ socketPath: proxy.socketPath }] })
     await slow.get('k', { signal })
@@ -136,7 +137,7 @@ describe('openEtcd()', { skip: etcdMissing ?? false }, () => {
 
   it('an attempt whose answer is lost is unknown, and answered when repeated', async (signal) => {
     const prefix = fresh()
-    await using proxy = await new Proxy(member, 'lost').listen()
+    await using proxy = await new Relay(member, 'lost').listen()
     await using state = open(prefix, { endpoints: [{ socketPath: proxy.socketPath }] })
     await state.get('k', { signal })
     proxy.gate = (path, pass, drop) => {
@@ -155,7 +156,7 @@ describe('openEtcd()', { skip: etcdMissing ?? false }, () => {
 
   it('a signal that aborts under way says unknown, before that none', async (signal) => {
     const prefix = fresh()
-    await using proxy = await new Proxy(member, 'abort').listen()
+    await using proxy = await new Relay(member, 'abort').listen()
     await using state = open(prefix, { endpoints: [{ socketPath: proxy.socketPath }] })
     await state.get('k', { signal })
     const giveUp = new AbortController()
@@ -249,7 +250,7 @@ describe('openEtcd()', { skip: etcdMissing ?? false }, () => {
 
   it('an import that breaks off is not seen, and the next one comes through', async (signal) => {
     const prefix = fresh()
-    await using proxy = await new Proxy(member, 'import').listen()
+    await using proxy = await new Relay(member, 'import').listen()
     await using state = open(prefix, { endpoints: [{ socketPath: proxy.socketPath }] })
     await state.get('k', { signal })
     const entries = Array.from({ length: 500 }, (_, i) => ({
@@ -329,4 +330,33 @@ describe('openEtcd() at its quota', { skip: etcdMissing ?? false }, () => {
     )
     assert.equal(state.mode.kind, 'read-write')
   })
+})
+
+test('openEtcd() meets a restored etcd: lower revisions, watches are reset', {
+  skip: etcdMissing ?? false,
+  timeout: 60_000,
+}, async () => {
+  await using member = new EtcdMember({ peerPort: 23_112 })
+  member.start()
+  await member.ready()
+  using limit = deadline(realClock, 50_000)
+  const { signal } = limit
+  await using state = openEtcd(deps, { endpoints: [member.endpoint] })
+  for (let i = 0; i < 50; i++) await done(state, signal, put('k', i))
+  const dump = await state.export({ signal })
+  const watching = state.watch('', dump.revision, { signal })[Symbol.asyncIterator]()
+  await watching.next()
+  const next = watching.next()
+  await member.kill()
+  rmSync(join(member.directory, 'data'), { recursive: true })
+  member.start()
+  await member.ready()
+  await using other = openEtcd(deps, { endpoints: [member.endpoint] })
+  await other.import(dump, { signal })
+  assert.deepEqual((await next).value, { kind: 'reset' })
+  const entry = await state.get('k', { signal })
+  assert.equal(entry?.value, 49)
+  assert.ok(entry.revision < dump.revision)
+  await done(state, signal, put('k', 50))
+  assert.equal((await other.get('k', { signal }))?.value, 50)
 })

@@ -173,10 +173,7 @@ class EtcdState implements State {
     if (signal.aborted) throw notDone(signal)
   }
 
-  async #attempt(
-    checked: ReturnType<typeof checkTxn>,
-    options: SignalOptions,
-  ): Promise<TxnResult> {
+  async #attempt(checked: ReturnType<typeof checkTxn>, options: SignalOptions): Promise<TxnResult> {
     try {
       await this.#upkeep.admit(checked, options)
       const result = await attemptTxn(this.#store, checked, options)
@@ -184,7 +181,10 @@ class EtcdState implements State {
       this.#note(result)
       return result
     } catch (error) {
-      if (error instanceof HolonError && (error.details['limit'] === 'stateBytesMax' || isNoSpace(error))) {
+      if (
+        error instanceof HolonError &&
+        (error.details['limit'] === 'stateBytesMax' || isNoSpace(error))
+      ) {
         this.#mode = { kind: 'read-only', why: error.message, error }
       }
       throw error
@@ -196,10 +196,7 @@ class EtcdState implements State {
     else this.#mode = { kind: 'read-only', why: result.why }
   }
 
-  async #read<T>(
-    options: SignalOptions,
-    work: (options: SignalOptions) => Promise<T>,
-  ): Promise<T> {
+  async #read<T>(options: SignalOptions, work: (options: SignalOptions) => Promise<T>): Promise<T> {
     this.#admit(options.signal)
     const signal = AbortSignal.any([options.signal, this.#end.signal])
     return withSignal(work({ ...options, signal }), signal)

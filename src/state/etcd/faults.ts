@@ -42,7 +42,10 @@ export function errorOfAnswer(path: string, body: Json | undefined): HolonError 
 
 /** etcd has no room: puts are refused until somebody makes some and clears the alarm. */
 export function isNoSpace(error: unknown): boolean {
-  return error instanceof HolonError && error.details['etcd'] === 'etcdserver: mvcc: database space exceeded'
+  return (
+    error instanceof HolonError &&
+    error.details['etcd'] === 'etcdserver: mvcc: database space exceeded'
+  )
 }
 
 export function isCompacted(error: unknown): boolean {

@@ -127,13 +127,13 @@ class Upstream {
   /** One stream; false when changes are lost. */
   async #follow(outer: AbortSignal): Promise<boolean> {
     this.#pending = []
-    const stalled = new AbortController()
-    const signal = AbortSignal.any([outer, stalled.signal])
+    const ending = new AbortController()
+    const signal = AbortSignal.any([outer, ending.signal])
     const { client, layout } = this.#store
     const at = client.current
-    const checking = this.#check(signal, () => {
+    const checking = this.#check(signal, (why) => {
       client.avoid(at)
-      stalled.abort(new HolonError('unavailable', 'a watch of etcd is stalled'))
+      ending.abort(why)
     })
     try {
       const create_request = {
@@ -147,11 +147,11 @@ class Upstream {
       return true
     } catch (error) {
       if (outer.aborted) throw error
-      if (isCompacted(error)) return false
+      if (ending.signal.reason === this.lost || isCompacted(error)) return false
       if (error instanceof HolonError && error.code === 'unavailable') return true
       throw error
     } finally {
-      stalled.abort(new HolonError('cancelled', 'the watch has ended'))
+      ending.abort(new HolonError('cancelled', 'the watch has ended'))
       await checking
     }
   }
@@ -177,9 +177,7 @@ class Upstream {
       const name = key.slice(entries.length)
       const gone = type === 'DELETE'
       this.#pending.push(
-        gone
-          ? { key: name, revision }
-          : { key: name, revision, stored: parseEntry(name, change) },
+        gone ? { key: name, revision } : { key: name, revision, stored: parseEntry(name, change) },
       )
       return true
     }
@@ -192,20 +190,32 @@ class Upstream {
     return true
   }
 
-  /** Calls `stalled` when etcd has had a revision for a whole interval that the stream lacks. */
-  async #check(signal: AbortSignal, stalled: () => void): Promise<void> {
+  /**
+   * Ends the stream when etcd has had a revision for a whole interval that the stream lacks; or when
+   * etcd has another root or is behind the stream, as after a restore: then changes are lost.
+   */
+  async #check(signal: AbortSignal, end: (why: HolonError) => void): Promise<void> {
     let known = this.#revision
     while (!signal.aborted) {
       try {
         await sleep(this.#clock, limits.stateWatchCheckMs, signal)
-        if (this.#revision < known) return stalled()
-        known = await this.#store.revision({ signal })
+        if (this.#revision < known) return end(stalled())
+        const had = this.#revision
+        const { revision, head } = await this.#store.read(() => [], { signal })
+        if (head.root !== this.#root || revision < had) return end(this.lost)
+        known = revision
       } catch (error) {
+        if (signal.aborted) return
         // Without an answer nothing can be said; the stream's own end or the next answer does.
-        if (signal.aborted || !(error instanceof HolonError)) return
+        const mapped = asError(error)
+        if (mapped.code !== 'unavailable') return end(mapped)
       }
     }
   }
+}
+
+function stalled(): HolonError {
+  return new HolonError('unavailable', 'a watch of etcd is stalled')
 }
 
 function asError(error: unknown): HolonError {

@@ -54,9 +54,10 @@ export class EtcdStore {
     if (found === undefined) {
       throw damaged(this.layout.head, 'the store was there before and is gone now')
     }
-    const head = parseHead(found)
-    if (this.#head === undefined || head.revision >= this.#head.revision) this.#head = head
-    return head
+    // An older one, from an answer that was overtaken, costs one more request and no more. It may
+    // also be right: after a restore revisions are lower.
+    this.#head = parseHead(found)
+    return this.#head
   }
 
   /** That the head still is the one we know. */

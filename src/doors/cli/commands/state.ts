@@ -1,6 +1,6 @@
 /**
- * `holon state`: backups of the machine's own store and of the fleet's state, and the way back when one
- * is damaged or lost. Needs no agent.
+ * `holon state`: backups of the machine's own store and of the fleet's state, and the way back
+ * when one is damaged or lost. Needs no agent.
  */
 import { basename } from 'node:path'
 import { Command } from 'commander'
@@ -109,7 +109,7 @@ async function restoreFleet(context: CliContext, from: string | undefined): Prom
   context.stdout.write(`${restored.entries} entries restored from ${restored.source}.\n`)
   for (const old of restored.aside) context.stdout.write(`The old data are kept: ${old}\n`)
   context.stdout.write(
-    'This machine now keeps the state alone. Do this on no other machine: the others take it over\n' +
-      'from here when they meet it, keep their old data aside, and become members again.\n',
+    'This machine now keeps the state alone. Do this on no other machine: the others take it\n' +
+      'over from here when they meet it, keep their old data aside, and become members again.\n',
   )
 }
