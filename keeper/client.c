@@ -97,7 +97,8 @@ static void on_attach(struct client *client, const char *letters) {
   ever_attached = true;
   stream_client = client;
   if (!client->sends_stdin) output_stdin_end();
-  job_start();
+  if (!job_begun()) job_start();
+  loop_again();
 }
 
 static void on_reads_no_more(struct client *client, const char *payload) {
@@ -324,6 +325,8 @@ void clients_send_subscribers(const char *bytes, size_t count) {
     if (clients[i] != NULL && clients[i]->subscribed) sink_send(clients[i], 'V', bytes, count);
   }
 }
+
+bool clients_had_any(void) { return ever_attached; }
 
 void clients_send_attached(char type, const char *bytes, size_t count) {
   for (unsigned i = 0; i < CLIENTS_MAX; i++) {

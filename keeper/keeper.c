@@ -156,16 +156,19 @@ _Noreturn void keeper_main(const struct spec *the_spec, const struct nest *the_n
   spec = the_spec;
   nest = *the_nest;
   open_all();
-  if (!job_ended() && !spec->stream_output) job_start();
+  if (!job_ended() && (!spec->stream_output || spec->at_once)) job_start();
   if (spec->stream_output) give_up_at = now_ms() + ATTACH_MS;
   record_flush();
   while (!job_ended()) {
     turn();
-    if (job_begun()) give_up_at = NEVER;
+    if (clients_had_any()) give_up_at = NEVER;
     if (now_ms() >= give_up_at) job_stop("client-gone", "nobody attached");
   }
   output_job_ended();
-  while (!output_finished()) turn();
+  while (!output_finished() && now_ms() < give_up_at) {
+    turn();
+    if (clients_had_any()) give_up_at = NEVER;
+  }
   record_flush();
   say_farewell();
   _exit(0);

@@ -99,6 +99,7 @@ struct spec {
   const char *id, *dir, *log_dir, *cwd, *user, *group, *reason;
   uid_t owner;
   bool stream_output, stream_input, tty, remain, login_env, send_sigkill;
+  bool at_once; /* a stream job that does not wait for its client before it starts */
   uint16_t rows, columns;
   enum job_type type;
   enum restart restart;
@@ -278,6 +279,8 @@ void clients_pump(void);
 void clients_stdin_ready(void);
 bool clients_any_subscribed(void);
 void clients_send_subscribers(const char *bytes, size_t count);
+/* Whether a stream job ever had its client. */
+bool clients_had_any(void);
 void clients_send_attached(char type, const char *bytes, size_t count);
 /* Copies of a log job's output. */
 void clients_copy_output(unsigned stream, const char *bytes, size_t count);

@@ -1,9 +1,12 @@
 /*
- * The nursery: reads specs from stdin, forks a keeper for each, answers on stdout.
+ * The nursery: keeps one process in waiting, which reads the next spec from stdin, answers on stdout
+ * and becomes that job's keeper. So no job waits for a fork: the next process in waiting is made
+ * while the job starts.
  *
- * It stays tiny, because what it has is what each fork copies. A keeper starts its own session and
- * the nursery disowns its children (SA_NOCLDWAIT), so one fork does what a double fork is for:
- * nobody waits for a keeper, and it does not notice when the nursery goes.
+ * The nursery stays tiny, because what it has is what each fork copies. A keeper starts its own
+ * session and the nursery disowns its children (SA_NOCLDWAIT), so one fork does what a double fork
+ * is for: nobody waits for a keeper, and it does not notice when the nursery goes.
+ * Invariant: exactly one process reads stdin, since the next is made after a request was read whole.
  */
 #define _GNU_SOURCE
 #include "keeper.h"
@@ -77,7 +80,19 @@ _Noreturn static void become_keeper(const struct spec *spec, const struct nest *
   keeper_main(spec, nest);
 }
 
-static bool serve_one(char *payload, size_t bytes, int null_fd, char *name_area, size_t name_bytes) {
+/* What the process in waiting tells the nursery: it has a job, or how it ends. */
+enum { TAKEN = 255 };
+
+static void tell(int fd, unsigned char what) { (void)!write(fd, &what, 1); }
+
+_Noreturn static void leave(int fd, unsigned char status) {
+  tell(fd, status);
+  _exit(status);
+}
+
+/* Makes the job's directory and answers; becomes the keeper, or returns whether to go on waiting. */
+static bool serve_one(char *payload, size_t bytes, int taken_fd, int null_fd, char *name_area,
+                      size_t name_bytes) {
   static struct spec spec;
   static char text[TEXT_BYTES_MAX];
   static char line[TEXT_BYTES_MAX * 2];
@@ -91,24 +106,40 @@ static bool serve_one(char *payload, size_t bytes, int null_fd, char *name_area,
   }
   error = jobdir_open(&spec, &nest, text);
   if (error == 0) {
-    pid_t pid = fork();
-    if (pid == 0) become_keeper(&spec, &nest, null_fd, name_area, name_bytes);
-    if (pid < 0) {
-      error = errno;
-      snprintf(text, sizeof text, "fork: %s", strerror(error));
-      unlinkat(nest.dir_fd, "sock", 0);
-    } else {
-      snprintf(line, sizeof line - 1, "ok %.255s %d", spec.id, (int)pid);
-    }
+    snprintf(line, sizeof line - 1, "ok %.255s %d", spec.id, (int)getpid());
+    /* An agent that is gone hears nothing; the job was asked for all the same. The keeper has all
+       signals blocked anyway. */
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    reply(line);
+    tell(taken_fd, TAKEN);
+    close(taken_fd);
+    become_keeper(&spec, &nest, null_fd, name_area, name_bytes);
   }
-  if (error != 0) {
-    snprintf(line, sizeof line - 1, "error %.255s %s %s", spec.id, errno_name(error), text);
-  }
-  /* The answer first: it is waited for, and the rest is only tidying up. */
+  snprintf(line, sizeof line - 1, "error %.255s %s %s", spec.id, errno_name(error), text);
   bool told = reply(line);
   jobdir_close(&nest);
   spec_free(&spec);
   return told;
+}
+
+/* The process in waiting. Ends with the input, or where it cannot be understood. */
+_Noreturn static void wait_for_job(int taken_fd, int null_fd, char *name_area, size_t name_bytes) {
+  prctl(PR_SET_NAME, "holon-waiting");
+  for (;;) {
+    unsigned char header[FRAME_HEADER_BYTES];
+    if (!read_all((char *)header, sizeof header)) leave(taken_fd, 0);
+    size_t bytes = (size_t)header[1] << 24 | (size_t)header[2] << 16 | (size_t)header[3] << 8 |
+                   (size_t)header[4];
+    /* Out of step with the agent: nothing after this can be understood. */
+    if (header[0] != 'N' || bytes == 0 || bytes > REQUEST_BYTES_MAX) leave(taken_fd, 2);
+    char *payload =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (payload == MAP_FAILED) leave(taken_fd, 3);
+    if (!read_all(payload, bytes)) leave(taken_fd, 0);
+    if (!serve_one(payload, bytes, taken_fd, null_fd, name_area, name_bytes)) leave(taken_fd, 0);
+  }
 }
 
 int nursery_main(char *name_area, size_t name_bytes) {
@@ -122,16 +153,22 @@ int nursery_main(char *name_area, size_t name_bytes) {
   int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null_fd < 0 || chdir("/") < 0) return 1;
   for (;;) {
-    unsigned char header[FRAME_HEADER_BYTES];
-    if (!read_all((char *)header, sizeof header)) return 0;
-    size_t bytes = (size_t)header[1] << 24 | (size_t)header[2] << 16 | (size_t)header[3] << 8 |
-                   (size_t)header[4];
-    /* Out of step with the agent: nothing after this can be understood. */
-    if (header[0] != 'N' || bytes == 0 || bytes > REQUEST_BYTES_MAX) return 2;
-    char *payload =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (payload == MAP_FAILED) return 3;
-    if (!read_all(payload, bytes)) return 0;
-    if (!serve_one(payload, bytes, null_fd, name_area, name_bytes)) return 0;
+    int taken[2];
+    if (pipe2(taken, O_CLOEXEC) < 0) return 1;
+    pid_t pid = fork();
+    if (pid < 0) return 4;
+    if (pid == 0) {
+      close(taken[0]);
+      wait_for_job(taken[1], null_fd, name_area, name_bytes);
+    }
+    close(taken[1]);
+    unsigned char told;
+    ssize_t count;
+    do count = read(taken[0], &told, 1);
+    while (count < 0 && errno == EINTR);
+    close(taken[0]);
+    /* Without a job: the agent is gone. Without a word: the agent starts another nursery. */
+    if (count != 1) return 5;
+    if (told != TAKEN) return told;
   }
 }

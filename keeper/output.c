@@ -156,8 +156,10 @@ void output_ready(unsigned stream) {
   if (spec->tty && stdin_blocked) output_stdin_ready();
 }
 
-/* A pipe that is to be closed is only read by the frame that is on its way. */
+/* A pipe that is to be closed is only read by the frame that is on its way. What a job writes before
+   its client is there waits in the pipe. */
 static bool may_read(const struct source *source) {
+  if (spec->stream_output && !clients_had_any()) return false;
   return source->ready && source->fd >= 0 && !source->over && !source->close_soon;
 }
 

@@ -208,6 +208,7 @@ static enum verdict take(struct spec *spec, const char *key, char *value) {
   if (!strcmp(key, "cwd")) return TAKE(text(value, &spec->cwd) && *value != '\0');
   if (!strcmp(key, "user")) return TAKE(text(value, &spec->user) && *value != '\0');
   if (!strcmp(key, "group")) return TAKE(text(value, &spec->group) && *value != '\0');
+  if (!strcmp(key, "at-once")) return TAKE(flag(value, &spec->at_once));
   if (!strcmp(key, "login-env")) return TAKE(flag(value, &spec->login_env));
   if (!strcmp(key, "remain")) return TAKE(flag(value, &spec->remain));
   if (!strcmp(key, "send-sigkill")) return TAKE(flag(value, &spec->send_sigkill));

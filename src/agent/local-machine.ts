@@ -153,14 +153,17 @@ export class LocalMachine implements AsyncDisposable {
   /** The keeper's socket of a run here, for a user of another machine; or of one made for it. */
   readonly attach: AttachRun = async (request, signal) => {
     const { user } = request
-    const part = this.partForPeer(user === undefined ? {} : { user })
-    const starts = 'spec' in request
-    const run = starts
-      ? await part.run({ ...request.spec, detached: false }, { signal })
-      : await part.findRun(request.run, { signal })
-    const { runId, socketPath } = await run.address({ signal })
-    const socket = await connectUnix(socketPath, { signal })
-    return starts ? { socket, begun: { runId, machine: this.#options.machine } } : { socket }
+    const peer = user === undefined ? {} : { user }
+    if ('run' in request) {
+      const run = await this.partForPeer(peer).findRun(request.run, { signal })
+      const { socketPath } = await run.address({ signal })
+      return { socket: await connectUnix(socketPath, { signal }) }
+    }
+    const spec = { ...request.spec, detached: false }
+    const options = { signal, atOnce: true }
+    const { record, dir } = await this.#runs.start(spec, this.#callerOf(peer), options)
+    const socket = await connectUnix(joinPath(dir, 'sock'), { signal })
+    return { socket, begun: { runId: record.id, machine: this.#options.machine } }
   }
 
   report(): MachineReport {

@@ -62,8 +62,8 @@ export class MachineTarget implements MachinePart {
     }
   }
 
-  async run(spec: RunSpec, { signal }: CallOptions): Promise<Run> {
-    return this.#runTarget(await this.#deps.runs.start(spec, this.#caller, signal))
+  async run(spec: RunSpec, options: CallOptions): Promise<Run> {
+    return this.#runTarget(await this.#deps.runs.start(spec, this.#caller, options))
   }
 
   async runs(): Promise<RunListing> {

@@ -42,7 +42,7 @@ export const limits = {
   joinMs: 10_000,
   /** A message of joining: a few certificates and the names of all machines. */
   joinMessageBytesMax: 64 * 1024,
-  /** Invitations kept, used up and expired ones for a week, so that it can be said what they were. */
+  /** Invitations kept: also old ones, for a week, so that it can be said what they were. */
   invitesMax: 256,
   /** A certificate's life; renewed after a seventh of it. */
   certificateMs: 7 * 24 * 3600_000,

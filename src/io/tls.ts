@@ -98,7 +98,7 @@ export function connectTls(options: ConnectTlsOptions): Promise<TlsConnection> {
 const contexts = new WeakMap<TlsCredentials, SecureContext>()
 const noCredentials: TlsCredentials = { key: '', cert: '' }
 
-/** Made once for the same object: keys are parsed for each one, and its memory is slow to return. */
+/** Once for the same object: keys are parsed for each, and its memory is slow to come back. */
 function contextOf(credentials: TlsCredentials = noCredentials): SecureContext {
   const known = contexts.get(credentials)
   if (known !== undefined) return known

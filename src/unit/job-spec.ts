@@ -58,6 +58,8 @@ export interface JobSpec {
   readonly user?: string
   readonly group?: string
   readonly loginEnv: boolean
+  /** A byte stream job that does not wait for its client before it starts: one is on its way. */
+  readonly atOnce?: boolean
   readonly umask: number
   readonly restart: RestartPolicy
   readonly restartMs: number

@@ -97,6 +97,27 @@ test('stream: the end of stdout comes when the job closes it, not when it ends',
   assert.equal(await client.end(), 'signal 15')
 })
 
+test('stream: at-once starts without a client, and keeps output and end for it', async () => {
+  await using nursery = new Nursery()
+  const early = ['at-once=1', ...stream]
+  const quick = await nursery.start('quick', [...early, ...sh('echo out; echo err >&2; exit 3')])
+  const asks = await nursery.start('asks', [...early, 'stdin=stream', ...sh('cat')])
+  const large = await nursery.start('large', [...early, ...sh('head -c 1000000 /dev/zero')])
+  await until('the quick one has ended', () => processesOf(quick).length === 0)
+  const client = quick.attach()
+  assert.equal(await client.end(), 'code 3')
+  assert.deepEqual([client.text('O'), client.text('E')], ['out\n', 'err\n'])
+  await until('cat runs', () => processesOf(asks).length > 0)
+  const other = asks.attach('io')
+  other.send('I', Buffer.from('hello'))
+  other.send('I')
+  assert.equal(await other.end(), 'code 0')
+  assert.equal(other.text('O'), 'hello')
+  const whole = large.attach()
+  assert.equal(await whole.end(), 'code 0')
+  assert.equal(whole.text('O').length, 1_000_000)
+})
+
 test('stream: P makes the job see SIGPIPE', async () => {
   await using nursery = new Nursery()
   const job = await nursery.start('a', [...stream, ...exec('start', ['/usr/bin/yes'])])

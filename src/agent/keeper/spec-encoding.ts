@@ -39,6 +39,7 @@ export function encodeSpec(spec: JobSpec): Buffer {
   add('cwd', spec.cwd)
   if (spec.user !== undefined) add('user', spec.user)
   if (spec.group !== undefined) add('group', spec.group)
+  if (spec.atOnce === true) add('at-once', '1')
   add('login-env', spec.loginEnv ? '1' : '0')
   add('umask', octal(spec.umask))
   add('restart', spec.restart)

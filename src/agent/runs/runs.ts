@@ -16,7 +16,7 @@ import {
   removeTree,
   writeText,
 } from '../../io/files.ts'
-import type { ExitStatus, RunInfo, RunSpec } from '../../kernel/types.ts'
+import type { CallOptions, ExitStatus, RunInfo, RunSpec } from '../../kernel/types.ts'
 import { Changes } from '../emitter.ts'
 import type { JobLauncher } from '../keeper/launcher.ts'
 import type { JobLink } from '../keeper/link.ts'
@@ -98,7 +98,12 @@ export class Runs {
         )
   }
 
-  async start(spec: RunSpec, caller: Caller, signal: AbortSignal): Promise<ManagedRun> {
+  /** `atOnce`: whoever starts it attaches now, so it need not wait for that. */
+  async start(
+    spec: RunSpec,
+    caller: Caller,
+    { signal, atOnce = false }: CallOptions & { readonly atOnce?: boolean },
+  ): Promise<ManagedRun> {
     const id = newId(this.#deps.random, idLength)
     const job = `run/${id}`
     const dir = joinPath(this.#deps.jobsDir, job)
@@ -119,7 +124,10 @@ export class Runs {
     }
     const base = { record, job, dir, detached: spec.detached, changes: new Changes(), lost: false }
     if (!spec.detached) {
-      const { keeperPid } = await this.#deps.launcher.startStream(jobSpec, { signal })
+      const { keeperPid } = await this.#deps.launcher.startStream(
+        { ...jobSpec, atOnce },
+        { signal },
+      )
       const run: ManagedRun = { ...base, keeperPid, link: undefined, state: undefined }
       this.#runs.set(id, run)
       return run

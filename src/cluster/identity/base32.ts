@@ -1,4 +1,4 @@
-/** Base32 in lower case without padding (RFC 4648's alphabet): one word to a mouse, a URL, a key. */
+/** Base32 in lower case without padding (RFC 4648): one word to a mouse, a URL and a shell. */
 
 const alphabet = 'abcdefghijklmnopqrstuvwxyz234567'
 

@@ -13,7 +13,7 @@ import {
 } from '../fields.ts'
 import { type MachineRecord, parseMachineRecord } from '../members.ts'
 
-/** What a machine says of itself when it joins. Sent as text, because the proof is over the text. */
+/** What a machine says of itself when it joins. Sent as text, for the proof is over the text. */
 export interface JoinRequest {
   readonly inviteId: string
   /** Its clock. */
