@@ -46,6 +46,22 @@ test('FrameGate hands on every byte of what it does not take, however it is cut'
   )
 })
 
+test('FrameGate calls at the next boundary, also in the middle of a chunk', () => {
+  const long = encodeFrame('O', Buffer.alloc(1000, 1))
+  const log: string[] = []
+  const gate = new FrameGate([], {
+    pass: (bytes) => log.push(`${bytes.length}`),
+    taken: () => {},
+    boundary: () => log.push('here'),
+  })
+  gate.callAtBoundary()
+  gate.push(long.subarray(0, 500))
+  gate.callAtBoundary()
+  gate.push(Buffer.concat([long.subarray(500), long, long.subarray(0, 3)]))
+  gate.callAtBoundary()
+  assert.deepEqual(log, ['here', '500', '505', 'here', '1005', 'here'])
+})
+
 test('FrameGate refuses what is no frame', () => {
   const gate = new FrameGate(['Z'], { pass: () => {}, taken: () => {} })
   assert.throws(() => gate.push(Buffer.from('GET / HTTP/1.1\r\n')), /none of a byte stream/)

@@ -26,6 +26,8 @@ export interface FrameGateHandlers {
   pass(bytes: Buffer): void
   /** One that was taken out. */
   taken(type: string, payload: Buffer): void
+  /** After `callAtBoundary`: what was passed so far ends between two frames. */
+  boundary?(): void
 }
 
 const takenBytesMax = limits.jobSpecBytesMax
@@ -39,6 +41,7 @@ export class FrameGate {
   /** Bytes of the payload still to come. */
   #left = 0
   #taken: Buffer[] | undefined
+  #wantsBoundary = false
 
   /** `take`: the types that are taken out. */
   constructor(take: readonly string[], handlers: FrameGateHandlers) {
@@ -49,6 +52,12 @@ export class FrameGate {
   /** Whether what came so far ends between two frames. */
   get atBoundary(): boolean {
     return this.#left === 0 && this.#headerBytes === 0
+  }
+
+  /** `boundary` is called once, at the next one: at once, if this is one. */
+  callAtBoundary(): void {
+    this.#wantsBoundary = true
+    if (this.#left === 0) this.#boundary()
   }
 
   /** Throws `invalid_argument` for what is no frame; the byte stream is of no use after that. */
@@ -68,6 +77,11 @@ export class FrameGate {
           if (this.#left === 0) this.#deliver()
         }
         at = end
+        if (this.#left === 0 && this.#wantsBoundary) {
+          passUntil(at)
+          passFrom = at
+          this.#boundary()
+        }
         continue
       }
       const start = at
@@ -92,6 +106,11 @@ export class FrameGate {
       }
     }
     passUntil(chunk.length)
+  }
+
+  #boundary(): void {
+    this.#wantsBoundary = false
+    this.#handlers.boundary?.()
   }
 
   #begin(): void {

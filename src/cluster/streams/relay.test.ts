@@ -178,6 +178,32 @@ test('Relay ends a stream whose other machine is silent, and says that it was lo
   await assert.rejects(stdio.exit, /the machine of run "r1" was lost/)
 })
 
+test('Relay keeps a long one-way stream whole while both ends ask each other', async () => {
+  const clock = new ManualClock()
+  const chunk = Buffer.alloc(100_000, 'x')
+  using two = await twoMachines((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', async () => {
+      // Frames in pieces: a relay that speaks in the middle of one would break it.
+      for (let i = 0; i < 60; i++) {
+        const frame = encodeFrame('O', chunk)
+        socket.write(frame.subarray(0, 40_000))
+        await new Promise((resolve) => setImmediate(resolve))
+        clock.advance(limits.peerHeartbeatIntervalMs)
+        await new Promise((resolve) => setImmediate(resolve))
+        socket.write(frame.subarray(40_000))
+        await new Promise((resolve) => setTimeout(resolve, 2))
+      }
+      socket.end(Buffer.concat([encodeFrame('O'), encodeFrame('E'), encodeFrame('X', 'code 0')]))
+    })
+  }, clock)
+  const stdio = await openStdio(two.address(), { stdin: false }, { signal: never })
+  let bytes = 0
+  for await (const part of stdio.stdout) bytes += part.length
+  assert.deepEqual(await stdio.exit, { code: 0 })
+  assert.equal(bytes, 60 * chunk.length)
+})
+
 test('Relay lets go of who does not say where to', async () => {
   const clock = new ManualClock()
   using two = await twoMachines(echoKeeper, clock)

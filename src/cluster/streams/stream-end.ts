@@ -7,8 +7,9 @@
  * end says that the machine was lost) follows. While this side itself does not read, because its
  * partner is slow, silence means nothing and is not counted.
  *
- * Invariant: a connection is free for another stream only after both sides have said `over`, at a
- * frame's boundary; else it is destroyed.
+ * Invariants: what the relays say to each other goes between two frames of the stream, never into
+ * one. A connection is free for another stream only after both sides have said `over`, at a frame's
+ * boundary; else it is destroyed.
  */
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../base/clock.ts'
@@ -34,6 +35,10 @@ export class StreamEnd {
   readonly #gate: FrameGate
   readonly #liveness: Liveness
   #partner: Duplex | undefined
+  /** Of the partner, towards the other machine. */
+  #outgoing: FrameGate | undefined
+  /** Said by this side and not yet sent: a frame of the partner is under way. */
+  #unsaid: Buffer[] = []
   /** What came before there was a partner: at most what one read brought. */
   #early: Buffer[] | undefined
   #inUse = false
@@ -54,7 +59,7 @@ export class StreamEnd {
         busy: () => this.#inUse,
         ping: () => {
           if (this.#socket.isPaused()) this.#liveness.heard()
-          this.#socket.write(encodeFrame(ask))
+          this.#say(ask)
         },
         dead: () => this.destroy(),
       },
@@ -94,7 +99,12 @@ export class StreamEnd {
     this.#partner = partner
     for (const bytes of this.#early ?? []) partner.write(bytes)
     this.#early = undefined
-    const gate = new FrameGate([], { pass: (bytes) => this.#toPeer(bytes), taken: () => {} })
+    const gate = new FrameGate([], {
+      pass: (bytes) => this.#toPeer(bytes),
+      taken: () => {},
+      boundary: () => this.#sayRest(),
+    })
+    this.#outgoing = gate
     partner.on('data', (chunk: Buffer) => {
       try {
         gate.push(chunk)
@@ -108,6 +118,7 @@ export class StreamEnd {
     partner.on('close', () => {
       if (this.#partner !== partner) return
       this.#partner = undefined
+      this.#outgoing = undefined
       // A frame that was begun cannot be ended by anybody any more.
       if (gate.atBoundary) this.#sayOver()
       else this.destroy()
@@ -144,7 +155,7 @@ export class StreamEnd {
   }
 
   #taken(type: string, payload: Buffer): void {
-    if (type === ask) this.#socket.write(encodeFrame(here))
+    if (type === ask) this.#say(here)
     else if (type === route) {
       if (this.#inUse) this.destroy()
       else {
@@ -175,10 +186,20 @@ export class StreamEnd {
     if (!this.#socket.write(bytes)) this.#partner?.pause()
   }
 
+  #say(type: string): void {
+    this.#unsaid.push(encodeFrame(type))
+    if (this.#outgoing === undefined) this.#sayRest()
+    else this.#outgoing.callAtBoundary()
+  }
+
+  #sayRest(): void {
+    for (const frame of this.#unsaid.splice(0)) this.#socket.write(frame)
+  }
+
   #sayOver(): void {
     if (this.#saidOver || this.#closed || !this.#inUse) return
     this.#saidOver = true
-    this.#socket.write(encodeFrame(over))
+    this.#say(over)
     this.#maybeFree()
   }
 
