@@ -151,18 +151,18 @@ export class LocalMachine implements AsyncDisposable {
   }
 
   /** The keeper's socket of a run here, for a user of another machine; or of one made for it. */
-  readonly attach: AttachRun = async (request, signal) => {
+  readonly attach: AttachRun = async (request, { signal, reader }) => {
     const { user } = request
     const peer = user === undefined ? {} : { user }
     if ('run' in request) {
       const run = await this.partForPeer(peer).findRun(request.run, { signal })
       const { socketPath } = await run.address({ signal })
-      return { socket: await connectUnix(socketPath, { signal }) }
+      return { socket: await connectUnix(socketPath, { signal, reader }) }
     }
     const spec = { ...request.spec, detached: false }
     const options = { signal, atOnce: true }
     const { record, dir } = await this.#runs.start(spec, this.#callerOf(peer), options)
-    const socket = await connectUnix(joinPath(dir, 'sock'), { signal })
+    const socket = await connectUnix(joinPath(dir, 'sock'), { signal, reader })
     return { socket, begun: { runId: record.id, machine: this.#options.machine } }
   }
 

@@ -10,6 +10,7 @@ import type { Duplex } from 'node:stream'
 import { type Clock, deadline, withSignal } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
+import type { DirectReader } from '../io/sockets.ts'
 import { type RpcClient, rpcClient } from '../rpc/connect.ts'
 import type { Remote } from '../rpc/remote.ts'
 import { type MachinePart, type Peer, type PeerCaller, peerInterface } from './peer.ts'
@@ -22,6 +23,7 @@ export type Dial = (
   machineId: string,
   protocol: 'rpc' | 'stream',
   signal: AbortSignal,
+  reader?: DirectReader,
 ) => Promise<Duplex>
 
 export interface LinksDeps {

@@ -9,6 +9,7 @@ import { limits } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { version } from '../base/version.ts'
 import { globalAddresses } from '../io/network.ts'
+import type { DirectReader } from '../io/sockets.ts'
 import { type RpcServerSession, rpcServerSession } from '../rpc/listen.ts'
 import { follow, update } from '../state/commit.ts'
 import { engineKey, fleetPrefix, parseEngineRecord } from './etcd/fleet-engine-record.ts'
@@ -24,7 +25,7 @@ import { type Authority, StateAuthority } from './join/authority.ts'
 import { PortIssuer } from './join/client.ts'
 import { machineSchema } from './join/enroll.ts'
 import { JoinServer } from './join/server.ts'
-import { Links } from './links.ts'
+import { type Dial, Links } from './links.ts'
 import { Liveness } from './liveness.ts'
 import {
   type MachineRecord,
@@ -102,8 +103,7 @@ export class FleetMember implements AsyncDisposable {
     this.members = new Members(options.membersPath, (before, now) => this.#changed(before, now))
     const isRemoved = (id: string) => this.members.isRemoved(id)
     this.#live = new LiveConnections(clock, isRemoved)
-    const dial = async (id: string, protocol: 'rpc' | 'stream', signal: AbortSignal) =>
-      this.#dial(id, protocol, signal)
+    const dial: Dial = (id, protocol, signal, reader) => this.#dial(id, protocol, signal, reader)
     this.links = new Links({ clock, dial, version, nameOf: (id) => this.nameOf(id) })
     this.relay = new Relay({ clock, dial })
     const machines = () => this.members.all
@@ -221,7 +221,12 @@ export class FleetMember implements AsyncDisposable {
 
   // ---- links
 
-  async #dial(machineId: string, protocol: 'rpc' | 'stream', signal: AbortSignal): Promise<Duplex> {
+  async #dial(
+    machineId: string,
+    protocol: 'rpc' | 'stream',
+    signal: AbortSignal,
+    reader?: DirectReader,
+  ): Promise<Duplex> {
     const { clock } = this.#deps
     const machine = this.members.byId(machineId)
     if (machine === undefined) {
@@ -235,6 +240,7 @@ export class FleetMember implements AsyncDisposable {
         addresses: machine.addresses,
         protocol: protocol === 'rpc' ? 'link' : 'stream',
         signal,
+        ...(reader === undefined ? {} : { reader }),
       },
     )
     return connection.socket

@@ -5,6 +5,7 @@
 import { HolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
 import { frameHeaderBytes } from '../../rpc/keeper-frames.ts'
+import type { Slab } from '../../rpc/slabs.ts'
 
 /** Frames between relays. */
 export const relayFrames = {
@@ -23,7 +24,7 @@ export const relayFrames = {
 
 export interface FrameGateHandlers {
   /** Frames, or parts of them, to be handed on in this order. */
-  pass(bytes: Buffer): void
+  pass(bytes: Buffer, slab?: Slab): void
   /** One that was taken out. */
   taken(type: string, payload: Buffer): void
   /** After `callAtBoundary`: what was passed so far ends between two frames. */
@@ -60,12 +61,12 @@ export class FrameGate {
     if (this.#left === 0) this.#boundary()
   }
 
-  /** Throws `invalid_argument` for what is no frame; the byte stream is of no use after that. */
-  push(chunk: Buffer): void {
+  /** `slab`: what the chunk is a part of. Throws `invalid_argument` for what is no frame; the byte stream is of no use after that. */
+  push(chunk: Buffer, slab?: Slab): void {
     let at = 0
     let passFrom = 0
     const passUntil = (end: number) => {
-      if (end > passFrom) this.#handlers.pass(chunk.subarray(passFrom, end))
+      if (end > passFrom) this.#handlers.pass(chunk.subarray(passFrom, end), slab)
     }
     while (at < chunk.length) {
       if (this.#left > 0) {

@@ -38,19 +38,20 @@ async function twoMachines(keeper: (socket: Socket) => void, clock: Clock = real
   const at = (name: string) => join(dir, name)
   const between: Socket[] = []
   let dials = 0
-  const farServer = new StreamServer(clock, async (request, signal) => {
+  const farServer = new StreamServer(clock, async (request, options) => {
     if ('spec' in request) {
       const begun = { runId: 'fresh', machine: `${request.spec.argv[0]} of ${request.user}` }
-      return { socket: await connectUnix(at('keeper'), { signal }), begun }
+      return { socket: await connectUnix(at('keeper'), options), begun }
     }
     if (request.run === 'absent') throw new HolonError('not_found', `no run for ${request.user}`)
-    return { socket: await connectUnix(at('keeper'), { signal }) }
+    return { socket: await connectUnix(at('keeper'), options) }
   })
   const relay = new Relay({
     clock,
-    dial: async (_machine, _protocol, signal) => {
+    dial: async (_machine, _protocol, signal, reader) => {
       dials++
-      const socket = (await connectUnix(at('between'), { signal })) as Socket
+      const direct = reader === undefined ? {} : { reader }
+      const socket = (await connectUnix(at('between'), { signal, ...direct })) as Socket
       between.push(socket)
       return socket
     },

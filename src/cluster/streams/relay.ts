@@ -10,6 +10,7 @@ import { limits } from '../../base/limits.ts'
 import { encodeFrame } from '../../rpc/keeper-frames.ts'
 import type { Dial } from '../links.ts'
 import type { PeerCaller } from '../peer.ts'
+import { ByteSource } from './byte-source.ts'
 import { FrameGate, relayFrames } from './frame-gate.ts'
 import { encodeStreamRequest, parseRoute } from './route.ts'
 import { StreamEnd } from './stream-end.ts'
@@ -98,10 +99,9 @@ export class Relay implements Disposable {
         return
       }
       end.begin(encodeStreamRequest({ ...destination, ...caller }))
-      end.join(local)
       // What came behind the route in one chunk.
       if (early.length > 0) local.unshift(Buffer.concat(early))
-      local.resume()
+      end.join(local, new ByteSource())
     } catch (thrown) {
       const { code, message } = asHolonError(thrown)
       local.end(encodeFrame(relayFrames.refused, JSON.stringify({ code, message })))
@@ -115,8 +115,9 @@ export class Relay implements Disposable {
   }
 
   async #open(machineId: string, signal: AbortSignal): Promise<StreamEnd> {
-    const socket = await this.#deps.dial(machineId, 'stream', signal)
-    const end: StreamEnd = new StreamEnd(this.#deps.clock, socket, {
+    const source = new ByteSource()
+    const socket = await this.#deps.dial(machineId, 'stream', signal, source.reader)
+    const end: StreamEnd = new StreamEnd(this.#deps.clock, socket, source, {
       onRoute: () => end.destroy(),
       onFree: () => this.#keepFree(machineId, end),
       onClosed: () => {
@@ -125,6 +126,7 @@ export class Relay implements Disposable {
       },
     })
     this.#ends.add(end)
+    socket.resume()
     return end
   }
 

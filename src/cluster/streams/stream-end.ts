@@ -7,15 +7,22 @@
  * end says that the machine was lost) follows. While this side itself does not read, because its
  * partner is slow, silence means nothing and is not counted.
  *
+ * When a program here lets go of a run, its keeper there must hear of it: a half-closed connection
+ * would only be the end of stdin to it. So the far side closes its partner once what came is
+ * written, and the near side closes the whole connection when the far side cannot read that,
+ * because the program there does not read its stdin.
+ *
  * Invariants: what the relays say to each other goes between two frames of the stream, never into
  * one. A connection is free for another stream only after both sides have said `over`, at a frame's
  * boundary; else it is destroyed.
  */
 import type { Duplex } from 'node:stream'
-import type { Clock } from '../../base/clock.ts'
+import type { Clock, Timer } from '../../base/clock.ts'
 import { limits } from '../../base/limits.ts'
 import { encodeFrame } from '../../rpc/keeper-frames.ts'
 import { Liveness } from '../../rpc/liveness.ts'
+import type { Slab } from '../../rpc/slabs.ts'
+import type { ByteSource } from './byte-source.ts'
 import { FrameGate, relayFrames } from './frame-gate.ts'
 
 const { ask, begun, here, over, refused, route } = relayFrames
@@ -29,7 +36,11 @@ export interface StreamEndHooks {
   readonly onClosed: (inUse: boolean) => void
 }
 
+/** How long the far side may take to say that it is over, too. */
+const partingMs = 5_000
+
 export class StreamEnd {
+  readonly #clock: Clock
   readonly #socket: Duplex
   readonly #hooks: StreamEndHooks
   readonly #gate: FrameGate
@@ -41,16 +52,22 @@ export class StreamEnd {
   #unsaid: Buffer[] = []
   /** What came before there was a partner: at most what one read brought. */
   #early: Buffer[] | undefined
+  /** This side asked for the stream: its partner is who uses it, not who serves it. */
+  #near = false
+  #parting: Timer | undefined
+  #spokeAtMs = 0
   #inUse = false
   #saidOver = false
   #heardOver = false
   #closed = false
 
-  constructor(clock: Clock, socket: Duplex, hooks: StreamEndHooks) {
+  /** `source`: what reads the socket. Owns the socket. */
+  constructor(clock: Clock, socket: Duplex, source: ByteSource, hooks: StreamEndHooks) {
+    this.#clock = clock
     this.#socket = socket
     this.#hooks = hooks
     this.#gate = new FrameGate([route, over, ask, here], {
-      pass: (bytes) => this.#toPartner(bytes),
+      pass: (bytes, slab) => this.#toPartner(bytes, slab),
       taken: (type, payload) => this.#taken(type, payload),
     })
     this.#liveness = new Liveness(
@@ -68,7 +85,7 @@ export class StreamEnd {
         heartbeatTimeoutMs: limits.peerHeartbeatTimeoutMs,
       },
     )
-    socket.on('data', (chunk: Buffer) => this.#data(chunk))
+    source.read(socket, (bytes, slab) => this.#data(bytes, slab))
     socket.on('drain', () => this.#partner?.resume())
     socket.on('error', () => this.destroy())
     socket.on('end', () => this.destroy())
@@ -78,6 +95,7 @@ export class StreamEnd {
   /** A stream begins, asked for by this side. */
   begin(request: string): void {
     this.#start()
+    this.#near = true
     this.#socket.write(encodeFrame(route, request))
   }
 
@@ -95,19 +113,19 @@ export class StreamEnd {
   }
 
   /** Frames go between the other machine and `partner` from now on, which is owned from now on. */
-  join(partner: Duplex): void {
+  join(partner: Duplex, source: ByteSource): void {
     this.#partner = partner
     for (const bytes of this.#early ?? []) partner.write(bytes)
     this.#early = undefined
     const gate = new FrameGate([], {
-      pass: (bytes) => this.#toPeer(bytes),
+      pass: (bytes, slab) => this.#toPeer(bytes, slab),
       taken: () => {},
       boundary: () => this.#sayRest(),
     })
     this.#outgoing = gate
-    partner.on('data', (chunk: Buffer) => {
+    source.read(partner, (bytes, slab) => {
       try {
-        gate.push(chunk)
+        gate.push(bytes, slab)
       } catch {
         this.destroy()
       }
@@ -124,7 +142,10 @@ export class StreamEnd {
       else this.destroy()
       this.#socket.resume()
     })
+    partner.resume()
     this.#socket.resume()
+    // Who asked has gone meanwhile.
+    if (this.#closed || this.#heardOver) partner.destroy()
   }
 
   /** Nothing is read until join(): what comes meanwhile stays with the sender. */
@@ -139,19 +160,32 @@ export class StreamEnd {
 
   #start(): void {
     this.#inUse = true
+    this.#near = false
     this.#saidOver = false
     this.#heardOver = false
     this.#early = []
     this.#liveness.wake()
   }
 
-  #data(chunk: Buffer): void {
+  #data(bytes: Buffer, slab?: Slab): void {
     this.#liveness.heard()
     try {
-      this.#gate.push(chunk)
+      this.#gate.push(bytes, slab)
     } catch {
       this.destroy()
     }
+    this.#acknowledge()
+  }
+
+  /**
+   * Who sends much cannot ask whether anybody reads: the question would wait behind what it sent. So
+   * who hears says now and then that it does.
+   */
+  #acknowledge(): void {
+    const nowMs = this.#clock.nowMs()
+    if (!this.#inUse || nowMs - this.#spokeAtMs < limits.peerHeartbeatIntervalMs) return
+    this.#spokeAtMs = nowMs
+    this.#say(here)
   }
 
   #taken(type: string, payload: Buffer): void {
@@ -165,25 +199,28 @@ export class StreamEnd {
     } else if (type === over) {
       this.#heardOver = true
       const partner = this.#partner
-      if (partner === undefined) this.#sayOver()
-      else partner.end()
+      // Before it has a partner: join() or refuse() answers.
+      if (partner === undefined && this.#early === undefined) this.#sayOver()
+      else if (partner === undefined) return
+      else if (this.#near) partner.end()
+      else partner.end(() => partner.destroy())
       this.#maybeFree()
     }
   }
 
-  #toPartner(bytes: Buffer): void {
+  #toPartner(bytes: Buffer, slab?: Slab): void {
     const partner = this.#partner
     if (partner === undefined) {
       // Over for this side already, or not yet joined: only the latter has a place for it.
-      this.#early?.push(bytes)
+      this.#early?.push(slab === undefined ? bytes : Buffer.from(bytes))
       return
     }
-    if (!partner.write(bytes)) this.#socket.pause()
+    if (!write(partner, bytes, slab)) this.#socket.pause()
   }
 
-  #toPeer(bytes: Buffer): void {
+  #toPeer(bytes: Buffer, slab?: Slab): void {
     if (this.#saidOver) return
-    if (!this.#socket.write(bytes)) this.#partner?.pause()
+    if (!write(this.#socket, bytes, slab)) this.#partner?.pause()
   }
 
   #say(type: string): void {
@@ -200,12 +237,16 @@ export class StreamEnd {
     if (this.#saidOver || this.#closed || !this.#inUse) return
     this.#saidOver = true
     this.#say(over)
+    if (this.#near && !this.#heardOver) {
+      this.#parting = this.#clock.timer(partingMs, () => this.destroy(), { background: true })
+    }
     this.#maybeFree()
   }
 
   #maybeFree(): void {
     if (!this.#saidOver || !this.#heardOver || this.#partner !== undefined) return
     this.#inUse = false
+    this.#parting?.[Symbol.dispose]()
     if (this.#gate.atBoundary) this.#hooks.onFree()
     else this.destroy()
   }
@@ -213,6 +254,7 @@ export class StreamEnd {
   #close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#parting?.[Symbol.dispose]()
     this.#liveness[Symbol.dispose]()
     const inUse = this.#inUse
     this.#inUse = false
@@ -220,4 +262,11 @@ export class StreamEnd {
     this.#partner = undefined
     this.#hooks.onClosed(inUse)
   }
+}
+
+/** The slab is held until the bytes have left. */
+function write(socket: Duplex, bytes: Buffer, slab: Slab | undefined): boolean {
+  if (slab === undefined) return socket.write(bytes)
+  slab.hold()
+  return socket.write(bytes, () => slab.release())
 }

@@ -6,13 +6,16 @@ import type { Duplex } from 'node:stream'
 import { type Clock, deadline } from '../../base/clock.ts'
 import { asHolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
+import type { DirectReader } from '../../io/sockets.ts'
+import type { CallOptions } from '../../kernel/types.ts'
+import { ByteSource } from './byte-source.ts'
 import { type Begun, parseStreamRequest, type StreamRequest } from './route.ts'
 import { StreamEnd } from './stream-end.ts'
 
 /** The keeper's socket of a run that this user may use; `begun` if it was started just now. */
 export type AttachRun = (
   request: StreamRequest,
-  signal: AbortSignal,
+  options: CallOptions & { readonly reader: DirectReader },
 ) => Promise<{ readonly socket: Duplex; readonly begun?: Begun }>
 
 export class StreamServer implements Disposable {
@@ -27,7 +30,7 @@ export class StreamServer implements Disposable {
 
   /** Serves one connection, for one stream after another. Owns it. */
   accept(socket: Duplex): void {
-    const end: StreamEnd = new StreamEnd(this.#clock, socket, {
+    const end: StreamEnd = new StreamEnd(this.#clock, socket, new ByteSource(), {
       onRoute: (payload) => void this.#serve(end, payload),
       onFree: () => {},
       onClosed: () => this.#ends.delete(end),
@@ -44,9 +47,11 @@ export class StreamServer implements Disposable {
     using limit = deadline(this.#clock, limits.dialTimeoutMs)
     try {
       const request = parseStreamRequest(payload.toString())
-      const { socket, begun } = await this.#attach(request, limit.signal)
+      const source = new ByteSource()
+      const { signal } = limit
+      const { socket, begun } = await this.#attach(request, { signal, reader: source.reader })
       if (begun !== undefined) end.begun(JSON.stringify(begun))
-      end.join(socket)
+      end.join(socket, source)
     } catch (thrown) {
       const { code, message } = asHolonError(thrown)
       end.refuse(JSON.stringify({ code, message }))
