@@ -39,6 +39,27 @@ export async function inTurn(
   return times.map(median)
 }
 
+/**
+ * The same in blocks of `size` runs of each: for things of milliseconds, which would else be measured
+ * with the caches that the others left.
+ */
+export async function inBlocks(
+  blocks: number,
+  size: number,
+  samples: readonly Sample[],
+): Promise<readonly number[]> {
+  const times = samples.map((): number[] => [])
+  for (let block = 0; block < blocks; block++) {
+    for (const [i, sample] of samples.entries()) {
+      for (let n = -3; n < size; n++) {
+        const ms = await sample.run()
+        if (n >= 0) times[i]?.push(ms)
+      }
+    }
+  }
+  return times.map(median)
+}
+
 /** Wall time of a whole process in ms. Throws when it fails. */
 export function timeCommand(
   command: string,

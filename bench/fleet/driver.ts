@@ -7,7 +7,7 @@
 import { type StdioOptions, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { atMost, type Comparison, inTurn, timeCommand } from '../measure.ts'
+import { atMost, type Comparison, inBlocks, inTurn, timeCommand } from '../measure.ts'
 
 const [name = '', sdk = '', erlangDir = '', ownErl = '', otherErl = '', ...ssh] =
   process.argv.slice(2)
@@ -59,7 +59,7 @@ async function remoteRun(): Promise<readonly Comparison[]> {
     await work()
     return performance.now() - start
   }
-  const [ours = 0, erpc = 0, mux = 0] = await inTurn(300, [
+  const [ours = 0, erpc = 0, mux = 0] = await inBlocks(8, 40, [
     { name: 'holon', run: () => timed(() => holon.run('true', { machine: other })) },
     { name: 'erpc', run: () => erl.call() },
     { name: 'ssh', run: () => timeCommand('ssh', [...control, other, 'true']) },

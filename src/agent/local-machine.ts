@@ -147,7 +147,8 @@ export class LocalMachine implements AsyncDisposable {
   /** Who a caller of this machine is on others: a name, or, for who runs the agent, the same. */
   peerCaller({ uid }: Caller): PeerCaller {
     const rules = uid === 0 || uid === this.#deps.host.uid
-    return rules ? {} : { user: this.#users.userName(uid) }
+    if (rules) return {}
+    return { user: this.#users.user(uid)?.name ?? this.#users.userName(uid) }
   }
 
   /** The keeper's socket of a run here, for a user of another machine; or of one made for it. */
@@ -205,9 +206,9 @@ export class LocalMachine implements AsyncDisposable {
 
   #callerOf({ user }: PeerCaller): Caller {
     if (user === undefined) return { uid: this.#deps.host.uid }
-    this.#users.refresh()
     const found = this.#users.user(user)
-    if (found !== undefined) return { uid: found.uid }
+    // A number is somebody without a name there; here it would be anybody.
+    if (found?.name === user) return { uid: found.uid }
     throw new HolonError(
       'permission_denied',
       `${this.#options.machine} has no user ${JSON.stringify(user)}`,

@@ -48,6 +48,8 @@ export const limits = {
   certificateMs: 7 * 24 * 3600_000,
   /** How far two machines' clocks may be apart. */
   clockGraceMs: 5 * 60_000,
+  /** How long a program may be connected to a relay before it says where it wants to. */
+  relayWaitMs: 60_000,
   /** Links to other machines kept open. A descriptor and about 100 KiB each. */
   linksMax: 1_024,
   /** How long machines have to answer a question to all of them. */

@@ -8,12 +8,11 @@
  */
 import { type Duplex, Writable } from 'node:stream'
 import { assert } from '../base/assert.ts'
-import { withSignal } from '../base/clock.ts'
 import { asHolonError, HolonError, isErrorCode } from '../base/errors.ts'
 import { signalName } from '../base/signals.ts'
 import { connectUnix } from '../io/sockets.ts'
-import type { RunSocket, StdioAddress } from '../kernel/kernel.ts'
-import type { CallOptions, ExitStatus, RunSpec } from '../kernel/types.ts'
+import type { StdioAddress } from '../kernel/kernel.ts'
+import type { CallOptions, ExitStatus } from '../kernel/types.ts'
 import { encodeFrame, FrameDecoder, frameHeader, stdinPayloadBytesMax } from './keeper-frames.ts'
 import { type ByteSink, Output, type PumpEnd, writableSink } from './output.ts'
 import { type Slab, SlabPool } from './slabs.ts'
@@ -75,41 +74,10 @@ export async function openStdio(
   }
 }
 
-/** A run that began with its byte stream. */
-export interface StartedRun {
-  readonly stdio: Stdio
-  readonly runId: string
-  /** Where it is. */
-  readonly machine: string
-}
-
-/**
- * Starts an attached run by its byte stream, in one step. Errors as System.run; `unknown` when the
- * way there broke after the request was sent.
- */
-export async function startStdio(
-  { socketPath, machineId }: Required<RunSocket>,
-  spec: RunSpec,
-  { signal }: CallOptions,
-): Promise<StartedRun> {
-  const route = JSON.stringify({ machineId, spec })
-  const address: StdioAddress = { runId: 'new', socketPath, route }
-  const stdio = new StdioConnection(address)
-  const begun = stdio.begun()
-  const socket = await connectUnix(socketPath, { signal, reader: stdio.reader })
-  writeRoute(socket, address)
-  stdio.start(socket, { stdin: spec.stdin === 'stream' })
-  try {
-    return { stdio, ...(await withSignal(begun, signal)) }
-  } catch (error) {
-    stdio[Symbol.dispose]()
-    throw error
-  }
-}
-
 const outputOf = { O: 'stdout', E: 'stderr' } as const
 
-class StdioConnection implements Stdio {
+/** Made by openStdio and RunStarter. */
+export class StdioConnection implements Stdio {
   readonly stdin: Writable
   readonly exit: Promise<ExitStatus>
   readonly reader = {
@@ -173,11 +141,20 @@ class StdioConnection implements Stdio {
     socket.resume()
   }
 
-  /** Resolves with what the far side began; asked for before start(). */
-  begun(): Promise<{ readonly runId: string; readonly machine: string }> {
+  /** Has the far side begin a run, and resolves with which it is. Instead of `start` alone. */
+  begin(
+    socket: Duplex,
+    route: string,
+    options: StdioOptions,
+  ): Promise<{ readonly runId: string; readonly machine: string }> {
     this.#begun = Promise.withResolvers()
     // Also when the connection fails before anybody waits.
     this.#begun.promise.catch(() => {})
+    this.#address = { ...this.#address, route }
+    socket.cork()
+    writeRoute(socket, this.#address)
+    this.start(socket, options)
+    socket.uncork()
     return this.#begun.promise
   }
 

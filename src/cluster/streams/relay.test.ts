@@ -11,6 +11,7 @@ import { limits } from '../../base/limits.ts'
 import { realClock } from '../../io/clock.ts'
 import { connectUnix } from '../../io/sockets.ts'
 import { encodeFrame } from '../../rpc/keeper-frames.ts'
+import { RunStarter } from '../../rpc/run-starter.ts'
 import { openStdio } from '../../rpc/stdio.ts'
 import { Relay } from './relay.ts'
 import { encodeRoute } from './route.ts'
@@ -110,6 +111,21 @@ test('Relay carries stdio and exit status, and uses one connection for many runs
     await until('the far side is done too', () => two.between[0]?.bytesRead !== 0)
   }
   assert.ok(two.dials() <= 3, `${two.dials()} connections for 20 runs, one after another`)
+})
+
+test('RunStarter begins runs in one step, on a connection kept ready', async () => {
+  using two = await twoMachines(echoKeeper)
+  const starter = new RunStarter(realClock, { socketPath: two.relayPath, machineId: 'm2' })
+  const spec = { argv: ['cat'], env: {}, cwd: '/', stdin: 'stream', detached: false } as const
+  for (let i = 0; i < 5; i++) {
+    const { stdio, runId, machine } = await starter.start(spec, { signal: never })
+    assert.deepEqual([runId, machine], ['fresh', 'cat of alice'])
+    stdio.stdin.end(`hello ${i}`)
+    let text = ''
+    for await (const chunk of stdio.stdout) text += chunk.toString()
+    assert.equal(text, `hello ${i}`)
+    assert.deepEqual(await stdio.exit, { code: 3 })
+  }
 })
 
 test('Relay says what the other machine refused', async () => {
@@ -221,6 +237,6 @@ test('Relay lets go of who does not say where to', async () => {
     rudeClosed = true
   })
   await until('what is no frame is refused', () => rudeClosed)
-  clock.advance(6000)
+  clock.advance(limits.relayWaitMs + 1000)
   await until('the silent one is let go', () => closed)
 })

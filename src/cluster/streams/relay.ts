@@ -23,8 +23,6 @@ export interface RelayDeps {
 /** Free connections kept for each machine, and for how long. */
 const freeMax = 8
 const freeMs = 60_000
-/** A program that connects and does not say where to is let go. */
-const routeTimeoutMs = 5_000
 
 interface Free {
   readonly end: StreamEnd
@@ -42,7 +40,7 @@ export class Relay implements Disposable {
 
   /** Serves one connection of a program of this user. Owns it. */
   accept(local: Duplex, caller: PeerCaller): void {
-    const timer = this.#deps.clock.timer(routeTimeoutMs, () => local.destroy(), {
+    const timer = this.#deps.clock.timer(limits.relayWaitMs, () => local.destroy(), {
       background: true,
     })
     local.on('error', () => {})

@@ -77,6 +77,7 @@ export class StreamEnd {
         ping: () => {
           if (this.#socket.isPaused()) this.#liveness.heard()
           this.#say(ask)
+          this.#probePartner()
         },
         dead: () => this.destroy(),
       },
@@ -137,8 +138,10 @@ export class StreamEnd {
       if (this.#partner !== partner) return
       this.#partner = undefined
       this.#outgoing = undefined
-      // A frame that was begun cannot be ended by anybody any more.
-      if (gate.atBoundary) this.#sayOver()
+      // A frame that was begun cannot be ended by anybody any more; and behind input that the
+      // other side does not take, nobody would hear that it is over.
+      const heard = !this.#near || !this.#socket.writableNeedDrain
+      if (gate.atBoundary && heard) this.#sayOver()
       else this.destroy()
       this.#socket.resume()
     })
@@ -186,6 +189,16 @@ export class StreamEnd {
     if (!this.#inUse || nowMs - this.#spokeAtMs < limits.peerHeartbeatIntervalMs) return
     this.#spokeAtMs = nowMs
     this.#say(here)
+  }
+
+  /**
+   * That a program here has ended is seen by reading from it, which stops while the other machine
+   * takes no more. Then a frame that says nothing finds out.
+   */
+  #probePartner(): void {
+    const partner = this.#partner
+    if (!this.#near || partner === undefined || !partner.isPaused()) return
+    if (this.#gate.atBoundary && !partner.writableNeedDrain) partner.write(encodeFrame(here))
   }
 
   #taken(type: string, payload: Buffer): void {

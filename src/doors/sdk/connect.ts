@@ -21,7 +21,7 @@ import type {
   UnitListing,
 } from '../../kernel/types.ts'
 import { connectRpc } from '../../rpc/connect.ts'
-import { openStdio, type Stdio, startStdio } from '../../rpc/stdio.ts'
+import { type OutputName, openStdio, type Stdio } from '../../rpc/stdio.ts'
 import { systemInterface } from '../../rpc/wire.ts'
 import { findAgent } from './find-agent.ts'
 import { LazyRun } from './lazy-run.ts'
@@ -131,10 +131,9 @@ function makeVerbs(
       argv: typeof argv === 'string' ? [argv] : argv,
     }
     const direct = !spec.detached && spec.require === undefined && machine !== undefined
-    const socket = direct ? await parts.runSocket(where, starting) : {}
-    const { socketPath, machineId } = socket
-    if (socketPath !== undefined && machineId !== undefined) {
-      const { stdio, runId } = await startStdio({ socketPath, machineId }, spec, starting)
+    const starter = direct ? await parts.runStarter(where, starting) : undefined
+    if (starter !== undefined) {
+      const { stdio, runId } = await starter.start(spec, starting)
       return {
         run: new LazyRun((o) => where.findRun(runId, o)),
         stdio,
@@ -160,8 +159,8 @@ function makeVerbs(
       using handle = await start(argv, { stdin: 'null', ...wish })
       const [exit, stdout, stderr] = await Promise.all([
         handle.exit,
-        collect(handle.stdio.stdout),
-        collect(handle.stdio.stderr),
+        collect(handle.stdio, 'stdout'),
+        collect(handle.stdio, 'stderr'),
       ])
       return { exit, stdout, stderr }
     },
@@ -170,20 +169,25 @@ function makeVerbs(
   }
 }
 
-async function collect(stream: AsyncIterable<Uint8Array>): Promise<string> {
+/** Without a stream between: most programs write little, and a stream costs more than that. */
+async function collect(stdio: Stdio, output: OutputName): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of stream) {
+  const end = await stdio.pumpTo(output, (chunk, done) => {
     bytes += chunk.length
-    if (bytes > collectedBytesMax) {
-      throw new HolonError(
-        'exhausted',
-        `run: more than ${collectedBytesMax} bytes of output; use start() and read the stream`,
-      )
-    }
-    chunks.push(chunk)
-  }
+    if (bytes > collectedBytesMax) return done(tooMuch())
+    chunks.push(Buffer.from(chunk))
+    done()
+  })
+  if (end.kind === 'closed' && bytes > collectedBytesMax) throw tooMuch()
   return Buffer.concat(chunks).toString()
+}
+
+function tooMuch(): HolonError {
+  return new HolonError(
+    'exhausted',
+    `run: more than ${collectedBytesMax} bytes of output; use start() and read the stream`,
+  )
 }
 
 function definedOnly(env: Readonly<Record<string, string | undefined>>): Record<string, string> {

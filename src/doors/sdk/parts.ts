@@ -1,6 +1,8 @@
 /** Parts of a system by selector, asked for once: a program that runs much names the same ones. */
+import { realClock } from '../../io/clock.ts'
 import type { RunSocket, System } from '../../kernel/kernel.ts'
 import type { CallOptions } from '../../kernel/types.ts'
+import { RunStarter } from '../../rpc/run-starter.ts'
 
 /** Each is an object over there; the one asked for longest ago gives way. */
 const partsMax = 64
@@ -8,21 +10,21 @@ const partsMax = 64
 export class Parts {
   readonly #system: System
   readonly #parts = new Map<string, Promise<System>>()
-  readonly #sockets = new WeakMap<System, Promise<RunSocket>>()
+  readonly #starters = new WeakMap<System, Promise<RunStarter | undefined>>()
 
   constructor(system: System) {
     this.#system = system
   }
 
-  /** A part's RunSocket, asked for once. */
-  async runSocket(part: System, options: CallOptions): Promise<RunSocket> {
-    let socket = this.#sockets.get(part)
-    if (socket === undefined) {
-      socket = part.runSocket(options)
-      this.#sockets.set(part, socket)
-      socket.catch(() => this.#sockets.delete(part))
+  /** What starts runs on a part that is one other machine, undefined for others; asked for once. */
+  async runStarter(part: System, options: CallOptions): Promise<RunStarter | undefined> {
+    let starter = this.#starters.get(part)
+    if (starter === undefined) {
+      starter = part.runSocket(options).then(starterOf)
+      this.#starters.set(part, starter)
+      starter.catch(() => this.#starters.delete(part))
     }
-    return await socket
+    return await starter
   }
 
   async get(selector: string, options: CallOptions): Promise<System> {
@@ -40,4 +42,9 @@ export class Parts {
       throw error
     }
   }
+}
+
+function starterOf({ socketPath, machineId }: RunSocket): RunStarter | undefined {
+  if (socketPath === undefined || machineId === undefined) return undefined
+  return new RunStarter(realClock, { socketPath, machineId })
 }
