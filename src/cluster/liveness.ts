@@ -1,6 +1,6 @@
 /**
- * Which machines are alive, fast and unsafe: good enough to choose where to run something and to say
- * who is missing, never to give away what must not run twice.
+ * Which machines are alive, fast and unsafe: good enough to choose where to run something and to
+ * say who is missing, never to give away what must not run twice.
  *
  * Every machine tells those that keep the state, twice a second, that it is there and how it is
  * (a beat). A keeper that has not heard of one for `beatSilenceMs` asks it directly, then asks

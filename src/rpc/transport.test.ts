@@ -82,6 +82,22 @@ test('an agent of another protocol is named as such to the caller', async () => 
   }
 })
 
+test('an answer counts that came together with the end of the link', async () => {
+  using directory = temporaryDirectory()
+  const path = join(directory.path, 'sock')
+  await using _listener = await listenUnix(path, (socket) => {
+    socket.on('error', () => {}).resume()
+    socket.write(`holon/1 ${toyVersion}\n`)
+    const abort = '["abort",["error","HolonError","the agent is stopping"]]'
+    const answer = () => socket.end(`["resolve",1,"\\"hi\\""]\n${abort}\n`)
+    socket.on('data', (bytes) => {
+      if (String(bytes).includes('"echo"')) answer()
+    })
+  })
+  await using client = await connectToy(path)
+  assert.equal(await client.main.echo('hi', { signal: never }), 'hi')
+})
+
 test('an agent that is closed before it answers is unavailable', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.path, 'sock')

@@ -185,6 +185,8 @@ export class Transport implements RpcTransportWithCustomEncoding {
 
   #deliver(message: readonly unknown[]): void {
     if (message[0] === 'abort') {
+      // Answers that came in the same read are heard first: microtasks take them to their callers,
+      // and a tick comes after all of those.
       this.end(fromWireExpression(message[1]))
       return
     }
