@@ -117,7 +117,7 @@ export class Liveness implements Disposable {
     return sightings
   }
 
-  /** How this machine itself sees the others; those that it knows nothing of yet are asked first. */
+  /** How this machine itself sees the others; those it knows nothing of yet are asked first. */
   async ownSightings(signal: AbortSignal): Promise<readonly Sighting[]> {
     const { machines, self } = this.#deps
     const unknown = machines().filter(

@@ -438,12 +438,17 @@ export class FleetMember implements AsyncDisposable {
   async #keepAddress(): Promise<void> {
     const { clock, report } = this.#deps
     const { signal } = this.#life
+    let said = ''
     while (!signal.aborted) {
       try {
         using limit = deadline(clock, limits.callTimeoutMs, signal)
         await this.#announce(limit.signal)
+        said = ''
       } catch (error) {
-        if (!signal.aborted) report(asHolonError(error, 'say where this machine is').message)
+        if (signal.aborted) return
+        const text = asHolonError(error, 'say where this machine is').message
+        if (text !== said) report(text)
+        said = text
       }
       await sleep(clock, addressLookMs, signal).catch(() => {})
     }

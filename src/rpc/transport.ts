@@ -187,7 +187,7 @@ export class Transport implements RpcTransportWithCustomEncoding {
     if (message[0] === 'abort') {
       // Answers that came in the same read are heard first: microtasks take them to their callers,
       // and a tick comes after all of those.
-      this.end(fromWireExpression(message[1]))
+      queueMicrotask(() => process.nextTick(() => this.end(fromWireExpression(message[1]))))
       return
     }
     const receiver = this.#receiver

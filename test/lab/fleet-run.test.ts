@@ -286,10 +286,13 @@ class Terminal implements Disposable {
   }
 
   async shows(pattern: RegExp): Promise<void> {
-    let screen = ''
-    await lab.until(`the screen shows ${pattern}; it shows ${screen}`, async () => {
-      screen = await this.screen()
-      return pattern.test(`${screen}`)
+    const state = { screen: '' }
+    const check = async () => {
+      state.screen = await this.screen()
+      return pattern.test(state.screen)
+    }
+    await lab.until(`the screen shows ${pattern}`, check).catch((error: unknown) => {
+      throw new Error(`${error instanceof Error ? error.message : error}\n${state.screen}`)
     })
   }
 
@@ -331,7 +334,7 @@ test('run -m with a terminal: size, Ctrl-C, Ctrl-Z', { skip }, async () => {
   )
   await untilProcess(lab, 'n2', 'sleep 4005')
   terminal.type('C-c')
-  await terminal.shows(/^status 130\nsame$/m)
+  await terminal.shows(/status 130\s+same$/m)
   terminal.type('clear; "$HOLON" run -m n2 cat', 'Enter')
   terminal.type('one', 'Enter')
   await terminal.shows(/one\none/)
