@@ -56,8 +56,10 @@ async function serve(): Promise<void> {
       missing: [],
     }
     const nothing = { units: [], runs: [], missing: [] }
+    const elements = (list: readonly unknown[]) => JSON.stringify(list).slice(1, -1)
+    const text = { processes: elements(answer.processes), machines: elements(answer.machines) }
     const part = {
-      processes: async () => answer,
+      processesAsText: async () => text,
       units: async () => nothing,
       runs: async () => nothing,
     } as unknown as MachinePart

@@ -101,9 +101,10 @@ export async function fleetBench(wanted: readonly string[]): Promise<readonly Co
     for (const child of servers) child.kill('SIGKILL')
     rmSync(dir, { recursive: true, force: true })
   }
+  if (wants('rpc-tls')) {
+    const { ours, peer } = await measureRpcTls()
+    rows.push(atMost('RPC between machines, 64 bytes / raw TLS', ours, peer, 3, 'µs'))
+  }
+  if (wants('fan-out')) rows.push(...(await fanOutBench()))
   return rows
-}
-
-if (import.meta.main) {
-  process.stdout.write(`${formatComparisons(await fleetBench(process.argv.slice(2)))}\n`)
 }

@@ -1,7 +1,7 @@
 /** This machine's part of the kernel's System, as one caller may use it. */
 
 import { HolonError } from '../base/errors.ts'
-import type { MachinePart } from '../cluster/peer.ts'
+import type { MachinePart, TextListing } from '../cluster/peer.ts'
 import type { ProcFs } from '../io/proc.ts'
 import { sendSignal } from '../io/proc-signal.ts'
 import type { Process, Run, Unit, UnitFile } from '../kernel/kernel.ts'
@@ -51,6 +51,12 @@ export class MachineTarget implements MachinePart {
 
   processes(query: ProcessQuery, options: CallOptions): Promise<ProcessListing> {
     return this.#deps.processTable.list(query, options)
+  }
+
+  async processesAsText(query: ProcessQuery, options: CallOptions): Promise<TextListing> {
+    const { processes, machines } = await this.processes(query, options)
+    const elements = (list: readonly unknown[]) => JSON.stringify(list).slice(1, -1)
+    return { processes: elements(processes), machines: elements(machines) }
   }
 
   async process(id: ProcessId): Promise<Process> {

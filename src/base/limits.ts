@@ -28,7 +28,7 @@ export const limits = {
   /** Silence after which a peer counts as gone. */
   heartbeatTimeoutMs: 20_000,
   /** The same between machines: a machine that says nothing for so long is lost. */
-  peerHeartbeatIntervalMs: 2_000,
+  peerHeartbeatIntervalMs: 1_000,
   peerHeartbeatTimeoutMs: 8_000,
   /** Connecting to another machine, with TLS. */
   dialTimeoutMs: 5_000,

@@ -137,6 +137,18 @@ export class FleetSystem implements System {
     }
   }
 
+  /** The same as JSON text: the rows of thousands of machines are passed on as they came. */
+  async processesText(query: ProcessQuery, { signal }: CallOptions): Promise<string> {
+    const ask = (part: MachinePart, limit: AbortSignal) =>
+      part.processesAsText(query, { signal: limit })
+    const { answers, missing } = await this.#ask(ask, signal, query.fanOutMs)
+    const joined = (texts: readonly string[]) => texts.filter((text) => text !== '').join(',')
+    const processes = joined(answers.map(({ value }) => value.processes))
+    const machines = joined(answers.map(({ value }) => value.machines))
+    const absent = JSON.stringify(missing)
+    return `{"processes":[${processes}],"machines":[${machines}],"missing":${absent}}`
+  }
+
   async process(id: ProcessId, { signal }: CallOptions): Promise<Process> {
     return (await this.#part(this.#named(id.machine), signal)).process(id, { signal })
   }

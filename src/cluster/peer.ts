@@ -4,14 +4,27 @@
  * agents of a fleet rules all of it.
  */
 import type { System } from '../kernel/kernel.ts'
-import type { CallOptions, MachineReport } from '../kernel/types.ts'
+import type { CallOptions, MachineReport, ProcessQuery } from '../kernel/types.ts'
 import { defineInterface } from '../rpc/interface.ts'
 import { processInterface, runInterface, unitInterface } from '../rpc/wire.ts'
 import type { StateMember } from './etcd/state-members.ts'
 import { type StateService, stateServiceInterface } from './state/state-service.ts'
 
+/** Rows of an answer as JSON text, to be put together without making objects of them. */
+export interface TextListing {
+  /** Elements of ProcessListing's `processes`, joined by commas. */
+  readonly processes: string
+  /** The same of `machines`. */
+  readonly machines: string
+}
+
 /** The verbs of System, as one machine does them for itself. */
-export type MachinePart = Pick<
+export interface MachinePart extends PickedVerbs {
+  /** As `processes`, for who passes it on. Idempotent. */
+  processesAsText(query: ProcessQuery, options: CallOptions): Promise<TextListing>
+}
+
+type PickedVerbs = Pick<
   System,
   | 'ping'
   | 'processes'
@@ -67,6 +80,7 @@ const stateMemberInterface = defineInterface<StateMember>('StateMember', {
 const partInterface = defineInterface<MachinePart>('System', {
   ping: { args: 1, idempotent: true },
   processes: { args: 1, idempotent: true },
+  processesAsText: { args: 1, idempotent: true },
   process: { args: 1, idempotent: true, returns: processInterface },
   run: { args: 1, idempotent: false, returns: runInterface },
   runs: { args: 0, idempotent: true },

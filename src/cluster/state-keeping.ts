@@ -56,6 +56,8 @@ export interface StateKeepingOptions {
 }
 
 const lookMs = 5_000
+/** For an engine that is known to be away. */
+const brieflyMs = 500
 
 export class StateKeeping implements AsyncDisposable {
   readonly state: FleetState
@@ -166,10 +168,12 @@ export class StateKeeping implements AsyncDisposable {
     if (this.state.current !== next) this.state.switchTo(next)
   }
 
-  /** Asks the engine now; at most until `signal`. */
+  /** Asks the engine now, and waits less for one that did not answer the last time. */
   async health(signal: AbortSignal): Promise<StateHealth> {
-    await this.#watch.look({ signal })
-    const { machines } = this.#deps
+    const { clock, machines } = this.#deps
+    const patienceMs = this.#watch.unavailable === undefined ? limits.fanOutMs : brieflyMs
+    using limit = deadline(clock, patienceMs, signal)
+    await this.#watch.look({ signal: limit.signal })
     const engine = this.member.choice.engine === 'embedded' ? this.#deps.embedded.engine : 'etcd'
     const all = machines()
     const described = describeState(engine, this.#record, all, this.#watch.unavailable)

@@ -16,6 +16,11 @@ export interface Method {
   readonly args: number
   /** Set when the result is a capability, not a value. */
   readonly returns?: Interface<unknown>
+  /**
+   * Another method that a target may have: it gives the same value as JSON text, for answers so
+   * large that making objects of them only to pass them on would cost more than all the rest.
+   */
+  readonly asText?: string
 }
 
 export interface Interface<T> {
@@ -37,7 +42,11 @@ type IsCapability<R> = R extends object
   : false
 
 type MethodOf<F> = F extends (...args: [...infer A, CallOptions]) => Promise<infer R>
-  ? { readonly idempotent: boolean; readonly args: A['length'] } & (IsCapability<R> extends true
+  ? {
+      readonly idempotent: boolean
+      readonly args: A['length']
+      readonly asText?: string
+    } & (IsCapability<R> extends true
       ? { readonly returns: Interface<R> | 'itself' }
       : { readonly returns?: never })
   : never

@@ -115,6 +115,11 @@ export class ServerSession {
       const { args, ms, id } = parseCall(method, wire)
       const work = this.#begin(ms, id)
       try {
+        const text = method.asText === undefined ? undefined : (target as Target)[method.asText]
+        if (text !== undefined) {
+          const given = await Reflect.apply(text, target, [...args, work.options])
+          return this.#fitting(method, String(given))
+        }
         const result = await invoke(target, method, args, work.options)
         if (method.returns === undefined) return this.#text(method, result)
         return this.#capability(method, method.returns, wrap, result)
@@ -182,7 +187,10 @@ export class ServerSession {
 
   #text(method: Method, result: unknown): string | undefined {
     if (result === undefined) return undefined
-    const text = JSON.stringify(result)
+    return this.#fitting(method, JSON.stringify(result))
+  }
+
+  #fitting(method: Method, text: string): string {
     const { frameBytesMax } = this.#options.limits
     if (fitsIntoFrame(text, frameBytesMax)) return text
     throw new HolonError(

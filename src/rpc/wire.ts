@@ -43,7 +43,7 @@ export const systemInterface = defineInterface<System>('System', {
   status: { args: 0, idempotent: true },
   machines: { args: 0, idempotent: true },
   part: { args: 1, idempotent: true, returns: 'itself' },
-  processes: { args: 1, idempotent: true },
+  processes: { args: 1, idempotent: true, asText: 'processesText' },
   process: { args: 1, idempotent: true, returns: processInterface },
   run: { args: 1, idempotent: false, returns: runInterface },
   runSocket: { args: 0, idempotent: true },
