@@ -7,7 +7,9 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from '../../test/e2e/harness.ts'
 import { Lab } from '../../test/lab/harness.ts'
-import { type Comparison, formatComparisons } from '../measure.ts'
+import { atMost, type Comparison } from '../measure.ts'
+import { measureRpcTls } from '../rpc-tls.ts'
+import { fanOutBench } from './fan-out.ts'
 import { idle } from './idle.ts'
 
 const inLab = ['remote-run', 'cli-run', 'ps-all', 'throughput']
@@ -49,7 +51,23 @@ function sshFiles(dir: string): { readonly server: string; readonly options: rea
   }
 }
 
+/** All cases, or those named. */
 export async function fleetBench(wanted: readonly string[]): Promise<readonly Comparison[]> {
+  const known = [...inLab, 'fleet-idle', 'rpc-tls', 'fan-out']
+  const unknown = wanted.filter((name) => !known.includes(name))
+  if (unknown.length > 0) throw new Error(`no case ${unknown.join(', ')}; ${known.join(', ')} are`)
+  const wants = (name: string) => wanted.length === 0 || wanted.includes(name)
+  const rows: Comparison[] = []
+  if ([...inLab, 'fleet-idle'].some(wants)) rows.push(...(await labBench(wants)))
+  if (wants('rpc-tls')) {
+    const { ours, peer } = await measureRpcTls()
+    rows.push(atMost('RPC between machines, 64 bytes / raw TLS', ours, peer, 3, 'µs'))
+  }
+  if (wants('fan-out')) rows.push(...(await fanOutBench()))
+  return rows
+}
+
+async function labBench(wants: (name: string) => boolean): Promise<readonly Comparison[]> {
   // Below /opt: every machine of the lab has a /tmp and a /root of its own.
   mkdirSync('/opt', { recursive: true })
   const dir = mkdtempSync('/opt/holon-bench-')
@@ -87,7 +105,7 @@ export async function fleetBench(wanted: readonly string[]): Promise<readonly Co
     )
     await new Promise((resolve) => setTimeout(resolve, 5000))
     for (const name of inLab) {
-      if (wanted.length > 0 && !wanted.includes(name)) continue
+      if (!wants(name)) continue
       process.stderr.write(`${name} …\n`)
       const driver = [process.execPath, join(root, 'bench/fleet/driver.ts'), name]
       const own = `cli@${lab.machine('n1').address}`
@@ -96,15 +114,10 @@ export async function fleetBench(wanted: readonly string[]): Promise<readonly Co
       if (status !== 0) throw new Error(`${name}: ${stderr}`)
       rows.push(...(JSON.parse(stdout) as Comparison[]))
     }
-    if (wanted.length === 0 || wanted.includes('fleet-idle')) rows.push(...(await idle(lab)))
+    if (wants('fleet-idle')) rows.push(...(await idle(lab)))
   } finally {
     for (const child of servers) child.kill('SIGKILL')
     rmSync(dir, { recursive: true, force: true })
   }
-  if (wants('rpc-tls')) {
-    const { ours, peer } = await measureRpcTls()
-    rows.push(atMost('RPC between machines, 64 bytes / raw TLS', ours, peer, 3, 'µs'))
-  }
-  if (wants('fan-out')) rows.push(...(await fanOutBench()))
   return rows
 }

@@ -321,6 +321,7 @@ export class LocalMachine implements AsyncDisposable {
         if (keeper !== undefined) labels.set(keeper, instance.name)
       }
     }
+    if (this.etcd.keeperPid !== undefined) labels.set(this.etcd.keeperPid, etcdJobId)
     for (const run of this.#runs.list()) {
       const keeper = run.detached ? run.state?.keeperPid : run.keeperPid
       if (keeper !== undefined) labels.set(keeper, run.job)

@@ -55,6 +55,9 @@ export interface MembershipTargetOptions {
   readonly onBeginAnew: () => void
 }
 
+/** etcd takes 1 to 2 s to choose another leader. */
+const engineAwayMs = 5_000
+
 export class MembershipTarget implements Membership {
   readonly #deps: MembershipTargetDeps
   readonly #options: MembershipTargetOptions
@@ -133,6 +136,7 @@ export class MembershipTarget implements Membership {
     const others = members.all.filter((machine) => machine.machineId !== machineId)
     if (others.length > 0 && !members.isRemoved(machineId)) {
       this.#requireLosable(member, others)
+      await this.#requireState(member, 'leave', signal)
       const state = member.keeping.state
       await leaveFleet({ clock, random, state, by: member.self.name }, machineId, { signal })
     }
@@ -146,6 +150,7 @@ export class MembershipTarget implements Membership {
     if (machine === member.self.name) {
       throw new HolonError('invalid_argument', 'this machine itself leaves with `holon leave`')
     }
+    await this.#requireState(member, `remove ${machine}`, signal)
     const { state } = member.keeping
     await removeMachine({ clock, random, state, by: member.self.name }, machine, { signal })
   }
@@ -158,6 +163,7 @@ export class MembershipTarget implements Membership {
     const id =
       found?.machineId ?? (machine === member.self.name ? member.self.machineId : undefined)
     if (id === undefined) throw unknownMachine(machine)
+    await this.#requireState(member, `label ${machine}`, signal)
     let gone = false
     await update(
       { clock, random },
@@ -252,6 +258,18 @@ export class MembershipTarget implements Membership {
       `leave: this machine keeps the fleet's state alone, and ${others.length} other machines ` +
         'need it; remove them first (`holon machines remove NAME`), or join a third machine, ' +
         'after which three keep it',
+    )
+  }
+
+  /** Nobody waits half a minute for an engine that is away, and not just changing its leader. */
+  async #requireState(member: FleetMember, action: string, signal: AbortSignal): Promise<void> {
+    const { unavailableSinceMs: since } = await member.keeping.health(signal)
+    if (since === undefined || this.#deps.clock.wallMs() - since < engineAwayMs) return
+    throw new HolonError(
+      'unavailable',
+      `${action}: the fleet's state does not answer; \`holon machines\` says since when. ` +
+        'Repeat this when it is back',
+      { retryable: true },
     )
   }
 

@@ -18,11 +18,12 @@ import type { State } from '../state/port.ts'
 import { engineFilePath, readEngineChoice } from './etcd/engine-file.ts'
 import { parseEtcdUrl } from './etcd/external-url.ts'
 import { backUpFleet, keepFleetBackups } from './etcd/fleet-backup.ts'
-import type { FleetEngineRecord } from './etcd/fleet-engine-record.ts'
+import { type FleetEngineRecord, fleetPrefix } from './etcd/fleet-engine-record.ts'
 import { FleetState } from './etcd/fleet-state.ts'
 import { LocalStateMember, memberPaths } from './etcd/local-member.ts'
 import { clientSocketPath } from './etcd/member-service.ts'
 import { Membership } from './etcd/membership.ts'
+import { tidyUp } from './etcd/move.ts'
 import type { MachineView } from './etcd/plan.ts'
 import type { ServiceRunner } from './etcd/service-runner.ts'
 import { describeState, StateWatch } from './etcd/state-health.ts'
@@ -250,6 +251,23 @@ export class StateKeeping implements AsyncDisposable {
       await this.member.open(limit)
     } catch (error) {
       this.#deps.report(asHolonError(error, 'start etcd').message)
+    }
+    await this.#tidyUp()
+  }
+
+  /** What a move left that was interrupted after its switch. */
+  async #tidyUp(): Promise<void> {
+    const { clock, random, embedded, report } = this.#deps
+    const { engine } = this.member.choice
+    if (engine !== 'etcd' && engine !== 'external') return
+    try {
+      using limit = deadline(clock, limits.callTimeoutMs, this.#life.signal)
+      const { entries } = await embedded.list(fleetPrefix, limit)
+      if (entries.length === 0) return
+      const writer = `machine ${this.#options.machineId}`
+      await tidyUp({ clock, random }, this.state, embedded, { signal: limit.signal, writer })
+    } catch (error) {
+      report(asHolonError(error, 'tidy up after the state was moved').message)
     }
   }
 

@@ -21,14 +21,28 @@ import { Lab, noLab } from './harness.ts'
 const skip = noLab
 const name = 'test-fleet-faults'
 const all = ['n1', 'n2', 'n3', 'n4', 'n5']
+/** A question to all has two seconds; the way there and a busy host another. */
+const answerMs = 3_300
 let lab: Lab
 
 before(async () => {
   if (noLab !== false) return
   lab = await Lab.up(5, { name })
   await untilAllUp(lab, all)
+  await lab.until(
+    'enough machines keep the state',
+    async () => (await keepers()).length >= 3,
+    40_000,
+  )
 })
 after(() => lab?.[Symbol.asyncDispose]())
+
+async function keepers(): Promise<readonly string[]> {
+  const machines = await lab
+    .machine('n1')
+    .json<readonly { name: string; keepsState: boolean }[]>(['machines', '--json'])
+  return machines.filter(({ keepsState }) => keepsState).map((machine) => machine.name)
+}
 
 /** Heals everything; the fleet must be whole again by itself. */
 async function recover(...dead: readonly string[]): Promise<void> {
@@ -53,84 +67,46 @@ const faults: readonly {
   readonly what: string
   readonly machine: string
   readonly inflict: (machine: string) => Promise<void>
-  readonly undo: (machine: string) => Promise<void>
-  /** Whether the program there ends by itself, too. */
-  readonly hungUp: boolean
 }[] = [
-  {
-    what: 'cut off',
-    machine: 'n2',
-    inflict: (machine) => lab.cut(machine),
-    undo: (machine) => lab.heal(machine),
-    hungUp: true,
-  },
-  {
-    what: 'that is not heard',
-    machine: 'n3',
-    inflict: (machine) => lab.cutOneWay(machine, 'n1'),
-    undo: () => lab.heal(),
-    hungUp: true,
-  },
-  {
-    what: 'that does not hear',
-    machine: 'n3',
-    inflict: (machine) => lab.cutOneWay('n1', machine),
-    undo: () => lab.heal(),
-    hungUp: true,
-  },
-  {
-    what: 'frozen',
-    machine: 'n4',
-    inflict: (machine) => lab.freeze(machine),
-    undo: (machine) => lab.thaw(machine),
-    hungUp: true,
-  },
-  {
-    what: 'killed',
-    machine: 'n5',
-    inflict: (machine) => lab.kill(machine),
-    undo: (machine) => lab.restart(machine),
-    hungUp: false,
-  },
+  { what: 'cut off', machine: 'n2', inflict: (machine) => lab.cut(machine) },
+  { what: 'not heard', machine: 'n3', inflict: (machine) => lab.cutOneWay(machine, 'n1') },
+  { what: 'not hearing', machine: 'n4', inflict: (machine) => lab.cutOneWay('n1', machine) },
+  { what: 'frozen', machine: 'n5', inflict: (machine) => lab.freeze(machine) },
 ]
 
-for (const { what, machine, inflict, undo, hungUp } of faults) {
-  test(`a run on a machine ${what} is lost with status 123 and a message`, { skip }, async () => {
-    const n1 = lab.machine('n1')
-    const attached = start(n1, ['run', '-m', machine, 'sleep', '5001'])
-    const writing = start(n1, [
-      'run',
-      '-m',
-      machine,
-      'sh',
-      '-c',
-      'while :; do echo x; sleep 0.01; done',
-    ])
-    const id = (await n1.ok(['run', '-d', '-m', machine, 'sleep', '5002'])).trim()
-    const waiting = start(n1, ['wait', id])
-    await untilProcess(lab, machine, 'sleep 5001')
-    await lab.until('output comes', () => writing.stdout.length > 100)
-    try {
-      await inflict(machine)
-      await Promise.all([
-        assertLost(attached, machine, 'attached'),
-        assertLost(writing, machine, 'attached, with output'),
-        assertLost(waiting, machine, 'wait', 69),
-      ])
-    } finally {
-      await undo(machine)
-    }
-    if (hungUp) {
-      await untilNoProcess(lab, machine, 'sleep 5001', 20_000)
-      assert.ok(await hasProcess(lab, machine, 'sleep 5002'), 'the detached one goes on')
-      await lab.until(
-        'it can be stopped',
-        async () => (await n1.holon(['runs', '--stop', id])).status === 0,
-      )
-    }
-    await untilAllUp(lab, all)
-  })
-}
+test('a run on a lost machine ends with status 123 and a message; so does wait', {
+  skip,
+}, async () => {
+  const n1 = lab.machine('n1')
+  const chatter = 'while :; do echo x; sleep 0.01; done'
+  const begun = await Promise.all(
+    faults.map(async ({ what, machine, inflict }) => {
+      const attached = start(n1, ['run', '-m', machine, 'sleep', '5001'])
+      const writing = start(n1, ['run', '-m', machine, 'sh', '-c', chatter])
+      const id = (await n1.ok(['run', '-d', '-m', machine, 'sleep', '5002'])).trim()
+      const waiting = start(n1, ['wait', id])
+      await untilProcess(lab, machine, 'sleep 5001')
+      await lab.until('output comes', () => writing.stdout.length > 100)
+      return { what, machine, inflict, attached, writing, waiting, id }
+    }),
+  )
+  for (const { machine, inflict } of begun) await inflict(machine)
+  await Promise.all(
+    begun.flatMap(({ what, machine, attached, writing, waiting }) => [
+      assertLost(attached, machine, `${what}: attached`),
+      assertLost(writing, machine, `${what}: attached, with output`),
+      assertLost(waiting, machine, `${what}: wait`, 69),
+    ]),
+  )
+  await lab.thaw('n5')
+  await lab.heal()
+  await untilAllUp(lab, all)
+  for (const { machine, id } of begun) {
+    await untilNoProcess(lab, machine, 'sleep 5001', 20_000)
+    assert.ok(await hasProcess(lab, machine, 'sleep 5002'), 'the detached one goes on')
+    await n1.ok(['runs', '--stop', id])
+  }
+})
 
 test('a machine that stands still for 3 s loses no run', { skip }, async () => {
   const running = start(lab.machine('n1'), [
@@ -150,52 +126,60 @@ test('a machine that stands still for 3 s loses no run', { skip }, async () => {
 
 const unitFile = '[Service]\nExecStart=/bin/sleep 5003\n'
 
+const questions: readonly (readonly string[])[] = [
+  ['ps', '-A'],
+  ['pgrep', '-x', 'holon-agent'],
+  ['runs'],
+  ['list-units'],
+  ['logs', 'lab-test'],
+  ['machines'],
+]
+const gone = ['n3', 'n4', 'n5']
+
+/** The answer comes in time, has what there is, and names who is missing. */
+async function assertHonest(from: string, args: readonly string[], round: number): Promise<void> {
+  const what = `${from}: ${args.join(' ')} (${round})`
+  const { status, stdout, stderr, tookMs } = await timed(lab.machine(from), args)
+  assert.ok(tookMs < answerMs, `${what} took ${tookMs.toFixed(0)} ms`)
+  if (args[0] === 'machines') {
+    // Who has just fallen silent is not suspected at once.
+    if (round === 1) return
+    assert.equal(status, 4, `${what}: ${stdout}${stderr}`)
+    for (const each of gone) assert.match(stdout, new RegExp(`^${each} +(suspect|down)`, 'm'))
+    return
+  }
+  assert.equal(status, 4, `${what}: ${stdout}${stderr}`)
+  for (const each of gone) {
+    const seen = '\\(last seen \\d\\d:\\d\\d:\\d\\d, [^)]+ ago\\)'
+    assert.match(stderr, new RegExp(`${each} (unreachable|silent) ${seen}`), what)
+  }
+  if (args[0] === 'ps')
+    for (const each of ['n1', 'n2']) assert.match(stdout, new RegExp(`^${each} `, 'm'))
+}
+
 test('with one machine dead, one frozen, one cut off: the rest, in time, and who is missing', {
   skip,
 }, async () => {
+  const n1 = lab.machine('n1')
   for (const machine of ['n1', 'n2']) {
-    const put = `mkdir -p /etc/holon/units; cat >/tmp/lab-test.service`
-    await lab.machine(machine).shell(put, { input: unitFile })
+    await lab.machine(machine).shell('cat >/tmp/lab-test.service', { input: unitFile })
     await lab.machine(machine).ok(['start', '/tmp/lab-test.service'])
   }
+  const lost = start(n1, ['run', '-m', 'n3', 'sleep', '5006'])
+  await untilProcess(lab, 'n3', 'sleep 5006')
   await Promise.all([lab.kill('n3'), lab.freeze('n4'), lab.cut('n5')])
-  const questions: readonly (readonly string[])[] = [
-    ['ps', '-A'],
-    ['pgrep', '-x', 'holon-agent'],
-    ['runs'],
-    ['list-units'],
-    ['logs', 'lab-test'],
-    ['machines'],
-    ['run', '--each', '-m', 'n[1-2]', 'true'],
-  ]
+  const killed = assertLost(lost, 'n3', 'killed')
   for (const round of [1, 2]) {
-    for (const machine of ['n1', 'n2']) {
-      for (const args of questions) {
-        const what = `${machine}: ${args.join(' ')} (${round})`
-        const { status, stdout, stderr, tookMs } = await timed(lab.machine(machine), args)
-        assert.ok(tookMs < 3_000, `${what} took ${tookMs.toFixed(0)} ms`)
-        if (args[0] === 'run') {
-          assert.equal(status, 0, `${what}: ${stderr}`)
-          continue
-        }
-        if (args[0] === 'machines' && round === 1) continue
-        assert.equal(status, 4, `${what}: ${stdout}${stderr}`)
-        if (args[0] === 'machines') {
-          for (const gone of ['n3', 'n4', 'n5'])
-            assert.match(stdout, new RegExp(`^${gone} +(suspect|down)`, 'm'))
-          continue
-        }
-        for (const gone of ['n3', 'n4', 'n5']) {
-          const named = new RegExp(
-            `${gone} (unreachable|silent) \\(last seen \\d\\d:\\d\\d:\\d\\d, [^)]+ ago\\)`,
-          )
-          assert.match(stderr, named, what)
-        }
-        if (args[0] === 'ps')
-          for (const there of ['n1', 'n2']) assert.match(stdout, new RegExp(`^${there} `, 'm'))
-      }
+    for (const args of questions) {
+      await Promise.all(['n1', 'n2'].map((from) => assertHonest(from, args, round)))
     }
   }
+  await killed
+  const each = await timed(n1, ['run', '--each', 'hostname'])
+  assertStatus(each, 4, '--each')
+  assert.ok(each.tookMs < 12_000, `--each took ${each.tookMs.toFixed(0)} ms`)
+  assert.deepEqual(each.stdout.trim().split('\n').sort(), ['n1 | n1', 'n2 | n2'])
+  assert.match(each.stderr, /2 of 5 machines: exit 0; n3 \w+ \(last seen .*; n4 .*; n5 /)
   await lab.heal()
   await lab.thaw('n4')
   await lab.restart('n3')
@@ -210,25 +194,6 @@ test('with one machine dead, one frozen, one cut off: the rest, in time, and who
   await untilAllUp(lab, all)
   for (const machine of ['n1', 'n2'])
     await lab.machine(machine).ok(['-m', machine, 'stop', 'lab-test'])
-})
-
-test('run --each names the dead machine, and runs on the others', { skip }, async () => {
-  await lab.kill('n5')
-  for (const round of [1, 2]) {
-    const result = await timed(lab.machine('n1'), ['run', '--each', 'hostname'])
-    assertStatus(result, 4, `--each (${round})`)
-    assert.deepEqual(result.stdout.trim().split('\n').sort(), [
-      'n1 | n1',
-      'n2 | n2',
-      'n3 | n3',
-      'n4 | n4',
-    ])
-    assert.match(result.stderr, /4 of 5 machines: exit 0; n5 \w+ \(last seen/)
-    await lab.until('n5 is known to be away', async () =>
-      /^n5 +(suspect|down)/m.test((await lab.machine('n1').holon(['machines'])).stdout),
-    )
-  }
-  await recover('n5')
 })
 
 test('with the engine of the state stopped everywhere, processes, runs, logs and units work', {
@@ -270,7 +235,7 @@ test('with the engine of the state stopped everywhere, processes, runs, logs and
         const result = await timed(from, args)
         assertStatus(result, wanted, `${machine}: ${args.join(' ')}`)
         assert.ok(
-          result.tookMs < 3_000,
+          result.tookMs < answerMs,
           `${machine}: ${args.join(' ')} took ${result.tookMs.toFixed(0)} ms`,
         )
       }
@@ -285,6 +250,7 @@ test('with the engine of the state stopped everywhere, processes, runs, logs and
     await n1.ok(['-m', 'n1', 'stop', 'lab-test'])
     const refused = await timed(n1, ['machines', 'label', 'n2', 'disk=ssd'])
     assertStatus(refused, 69, 'label without State')
+    assert.ok(refused.tookMs < answerMs, `label took ${refused.tookMs.toFixed(0)} ms`)
     assert.ok(await hasProcess(lab, 'n2', 'sleep 5004'), 'what runs goes on')
   } finally {
     await engines('CONT')
@@ -298,22 +264,18 @@ test('with the engine of the state stopped everywhere, processes, runs, logs and
 })
 
 test('with most keepers of the state dead, the others work on', { skip }, async () => {
-  const listing = await lab
-    .machine('n1')
-    .json<readonly { name: string; keepsState: boolean }[]>(['machines', '--json'])
-  const keepers = listing.filter(({ keepsState }) => keepsState).map((machine) => machine.name)
-  assert.ok(keepers.length >= 3, JSON.stringify(keepers))
-  const dead = keepers.slice(0, Math.ceil(keepers.length / 2))
+  const keeping = await keepers()
+  const dead = keeping.slice(0, Math.ceil(keeping.length / 2))
   const [a = '', b = ''] = all.filter((machine) => !dead.includes(machine))
   await lab.kill(...dead)
   const from = lab.machine(a)
-  for (const round of [1, 2, 3]) {
+  for (const round of [1, 2]) {
     const where = await timed(from, ['run', '-m', b, 'hostname'])
     assert.equal(where.stdout, `${b}\n`)
     assert.ok(where.tookMs < 2_000, `run took ${where.tookMs} ms (${round})`)
     const table = await timed(from, ['ps', '-A'])
     assertStatus(table, 4, 'ps -A')
-    assert.ok(table.tookMs < 3_000, `ps -A took ${table.tookMs} ms (${round})`)
+    assert.ok(table.tookMs < answerMs, `ps -A took ${table.tookMs} ms (${round})`)
     const anywhere = await timed(from, ['run', 'true'])
     assertStatus(anywhere, 0, 'run anywhere')
     assert.ok(anywhere.tookMs < 5_000, `run took ${anywhere.tookMs} ms (${round})`)

@@ -15,7 +15,9 @@ const name = 'test-fleet-load'
 const all = ['n1', 'n2', 'n3', 'n4', 'n5']
 /** Where the load comes from; the faults are with the others, and with n3. */
 const callers = ['n1', 'n2', 'n3']
+/** Long enough for a link to be given up in it. */
 const loadMs = 9_000
+const shortLoadMs = 5_000
 /** After a lost link: its silence, and a second. What starts on a busy host takes another. */
 const lostMs = 12_000
 const tableMs = 4_500
@@ -103,9 +105,9 @@ async function startAndKill(from: string, to: string): Promise<readonly Operatio
 }
 
 /** Until the time is over, from each caller at the same time. */
-async function load(fault: () => Promise<void>): Promise<readonly Operation[]> {
+async function load(fault: () => Promise<void>, ms: number): Promise<readonly Operation[]> {
   const operations: Operation[] = []
-  const untilMs = performance.now() + loadMs
+  const untilMs = performance.now() + ms
   const loops = callers.flatMap((from) => [
     (async () => {
       for (let i = 0; performance.now() < untilMs; i++) {
@@ -156,26 +158,48 @@ const count = (operations: readonly Operation[], outcome: Outcome) =>
 
 const killAgent = 'kill -KILL $(pgrep -xo holon-agent)'
 
-const faults: readonly (readonly [string, () => Promise<void>, () => Promise<void>])[] = [
-  ['kill', () => lab.kill('n4'), () => lab.restart('n4')],
-  ['freeze', () => lab.freeze('n5'), () => lab.thaw('n5')],
-  ['cut', () => lab.cut('n3'), () => lab.heal()],
-  ['one-way cut', () => lab.cutOneWay('n4', 'n1'), () => lab.heal()],
-  ['partition', () => lab.partition('n1,n2,n4 / n3,n5'), () => lab.heal()],
-  ['loss', () => lab.loss('n4', 20), () => lab.loss('n4', 0)],
-  [
-    'agent kill -9',
-    async () => void (await lab.machine('n3').shell(killAgent)),
-    async () => void (await lab.machine('n3').holon(['up'])),
-  ],
+interface Fault {
+  readonly what: string
+  readonly inflict: () => Promise<void>
+  readonly undo: () => Promise<void>
+  readonly ms: number
+}
+
+const faults: readonly Fault[] = [
+  { what: 'kill', inflict: () => lab.kill('n4'), undo: () => lab.restart('n4'), ms: loadMs },
+  { what: 'freeze', inflict: () => lab.freeze('n5'), undo: () => lab.thaw('n5'), ms: loadMs },
+  { what: 'cut', inflict: () => lab.cut('n3'), undo: () => lab.heal(), ms: loadMs },
+  {
+    what: 'one-way cut',
+    inflict: () => lab.cutOneWay('n4', 'n1'),
+    undo: () => lab.heal(),
+    ms: loadMs,
+  },
+  {
+    what: 'partition',
+    inflict: () => lab.partition('n1,n2,n4 / n3,n5'),
+    undo: () => lab.heal(),
+    ms: loadMs,
+  },
+  {
+    what: 'loss',
+    inflict: () => lab.loss('n4', 20),
+    undo: () => lab.loss('n4', 0),
+    ms: shortLoadMs,
+  },
+  {
+    what: 'agent kill -9',
+    inflict: async () => void (await lab.machine('n3').shell(killAgent)),
+    undo: async () => void (await lab.machine('n3').holon(['up'])),
+    ms: shortLoadMs,
+  },
 ]
 
-for (const [what, inflict, undo] of faults) {
+for (const { what, inflict, undo, ms } of faults) {
   test(`mixed load under ${what}: every operation ends in time and tells the truth`, {
     skip,
   }, async (t) => {
-    const operations = await load(inflict)
-    await undo()
+    const operations = await load(inflict, ms).finally(undo)
     const done = count(operations, 'done')
     t.diagnostic(
       `${done} done, ${count(operations, 'not done')} not done, ${count(operations, 'unknown')} unknown`,

@@ -38,7 +38,9 @@ export class RunTarget implements Run {
   }
 
   async signal(signal: string | number, options: CallOptions): Promise<void> {
-    await this.#link().kill(signalNumber(signal), 'main', options)
+    const link = this.#link()
+    // As with kill(2): 0 only looks.
+    if (signal !== 0) await link.kill(signalNumber(signal), 'main', options)
   }
 
   async stop(options: CallOptions): Promise<void> {

@@ -154,6 +154,55 @@ test('Relay lets the keeper know that its client is gone', async () => {
   await until('the keeper is hung up on', () => closed)
 })
 
+test('Relay hangs up for good: half a connection would be the end of stdin alone', async () => {
+  const ends: string[] = []
+  using two = await twoMachines((socket) => {
+    // As the keeper: the end of what it reads is no reason to go.
+    socket.allowHalfOpen = true
+    socket.on('error', () => {})
+    socket.resume()
+    socket.on('end', () => ends.push('end'))
+    const probe = setInterval(() => socket.write(encodeFrame('O', 'still here')), 5)
+    socket.on('close', () => {
+      clearInterval(probe)
+      ends.push('close')
+    })
+  })
+  const stdio = await openStdio(two.address(), { stdin: true }, { signal: never })
+  await until('the stream is up', () => two.between.length === 1)
+  stdio[Symbol.dispose]()
+  await until('the keeper is hung up on', () => ends.includes('close'))
+})
+
+test('Relay hangs up also where the program does not read its stdin', async () => {
+  const clock = new ManualClock()
+  let closed = false
+  using two = await twoMachines((socket) => {
+    socket.pause()
+    const probe = setInterval(() => socket.write(encodeFrame('O', 'still here')), 5)
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      clearInterval(probe)
+      closed = true
+    })
+  }, clock)
+  const stdio = await openStdio(two.address(), { stdin: true }, { signal: never })
+  let taken = 0
+  let before = -1
+  const fill = () => stdio.stdin.write(Buffer.alloc(1 << 16), () => taken++)
+  for (let i = 0; i < 400; i++) fill()
+  await until('nothing more fits in between', () => {
+    const still = taken === before && taken > 0
+    before = taken
+    return still
+  })
+  stdio[Symbol.dispose]()
+  await until('the keeper is hung up on', () => {
+    clock.advance(limits.peerHeartbeatIntervalMs)
+    return closed
+  })
+})
+
 test('Relay holds back what the reader does not take', async () => {
   let sent = 0
   using two = await twoMachines((socket) => {
