@@ -1,6 +1,6 @@
 /**
- * A machine that is in a fleet: its port, its links, what it knows of the others, and its way to the
- * fleet's State, put together.
+ * A machine that is in a fleet: its port, its links, what it knows of the others, and its way to
+ * the fleet's State, put together.
  */
 import type { Duplex } from 'node:stream'
 import { type Clock, deadline, sleep } from '../base/clock.ts'
@@ -11,19 +11,18 @@ import { version } from '../base/version.ts'
 import { globalAddresses } from '../io/network.ts'
 import type { DirectReader } from '../io/sockets.ts'
 import { type RpcServerSession, rpcServerSession } from '../rpc/listen.ts'
-import { follow, update } from '../state/commit.ts'
+import { follow } from '../state/commit.ts'
 import { engineKey, fleetPrefix, parseEngineRecord } from './etcd/fleet-engine-record.ts'
 import type { MachineView } from './etcd/plan.ts'
 import type { ServiceRunner } from './etcd/service-runner.ts'
 import type { FleetMachine } from './fleet.ts'
-import { formatAddress, parseAddress } from './identity/address.ts'
+import { parseAddress } from './identity/address.ts'
 import { dialMachine } from './identity/dial.ts'
 import type { Identity } from './identity/identity.ts'
 import { LiveConnections } from './identity/live.ts'
 import { firstIssuer, type Issuer, Renewal } from './identity/renewal.ts'
 import { type Authority, StateAuthority } from './join/authority.ts'
 import { PortIssuer } from './join/client.ts'
-import { machineSchema } from './join/enroll.ts'
 import { JoinServer } from './join/server.ts'
 import { type Dial, Links } from './links.ts'
 import { Liveness } from './liveness.ts'
@@ -35,6 +34,7 @@ import {
   parseMachineRecord,
   removedPrefix,
 } from './members.ts'
+import { OwnAddress } from './own-address.ts'
 import { peerInterface } from './peer.ts'
 import { PeerTarget, type PeerTargetDeps } from './peer-target.ts'
 import { type MachinePort, openMachinePort } from './port.ts'
@@ -58,7 +58,6 @@ export interface FleetMemberOptions {
   readonly membersPath: string
 }
 
-const addressLookMs = 5_000
 const firstRetryMs = 200
 const retryMaxMs = 5_000
 
@@ -76,6 +75,7 @@ export class FleetMember implements AsyncDisposable {
   readonly #life = new AbortController()
   readonly #sessions = new Set<RpcServerSession>()
   readonly #live: LiveConnections
+  readonly #address: OwnAddress
   #port: MachinePort | undefined
 
   /** It listens when this resolves; State and the other machines need not answer yet. */
@@ -137,6 +137,16 @@ export class FleetMember implements AsyncDisposable {
         hosts: () => globalAddresses(),
       },
     )
+    this.#address = new OwnAddress({
+      clock,
+      random,
+      state: this.keeping.state,
+      settings: options.settings,
+      port: () => this.port,
+      record: () => this.members.byId(machineId),
+      onGone: (hosts) => this.#live.endFrom(hosts),
+      report,
+    })
     const issuer = firstIssuer([
       this.#authority,
       this.#linkIssuer,
@@ -175,15 +185,9 @@ export class FleetMember implements AsyncDisposable {
 
   /** Where others should find this machine, as it is now. */
   ownAddresses(): readonly string[] {
-    const { advertise } = this.#options.settings
-    if (advertise !== undefined) return [advertise]
-    const { host } = listenAddress(this.#options.settings)
-    const anywhere = host === undefined || host === '0.0.0.0' || host === '::'
-    const hosts = anywhere ? globalAddresses() : [host]
-    return hosts.map((each) => formatAddress({ host: each, port: this.port }))
+    return this.#address.now()
   }
 
-  /** Resolves when the members of the fleet were read from State once. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#life.abort(new HolonError('unavailable', 'the agent is stopping'))
     await this.#ends.disposeAsync()
@@ -216,7 +220,7 @@ export class FleetMember implements AsyncDisposable {
     this.keeping.start()
     this.liveness.start()
     void this.#followState()
-    void this.#keepAddress()
+    void this.#address.keep(this.#life.signal)
   }
 
   // ---- links
@@ -398,10 +402,11 @@ export class FleetMember implements AsyncDisposable {
     for (const { machineId, name, addresses } of before.machines) {
       const machine = present.get(machineId)
       if (machine === undefined) this.#forget(machineId, name)
-      else if (machine.addresses.join() !== addresses.join()) this.links.retryNow(machineId)
+      else if (machine.addresses.join() !== addresses.join()) this.#moved(machine, addresses)
     }
+    const known = new Set([...before.machines.map((each) => each.machineId), ...before.removed])
     for (const machineId of now.removed) {
-      if (!before.removed.includes(machineId)) this.#forget(machineId, machineId)
+      if (!known.has(machineId) || present.has(machineId)) this.#forget(machineId, machineId)
     }
   }
 
@@ -419,6 +424,12 @@ export class FleetMember implements AsyncDisposable {
     this.#live.revoke(machineId)
   }
 
+  #moved({ machineId, addresses }: MachineRecord, before: readonly string[]): void {
+    const hosts = (all: readonly string[]) => new Set(all.map((each) => parseAddress(each).host))
+    this.#live.endTo(machineId, hosts(before).difference(hosts(addresses)))
+    this.links.retryNow(machineId)
+  }
+
   #views(): readonly MachineView[] {
     const sightings = new Map(this.liveness.own().map((each) => [each.machineId, each.report]))
     return this.members.all.flatMap(({ machineId, name, zone, addresses }) => {
@@ -430,57 +441,5 @@ export class FleetMember implements AsyncDisposable {
       const peerUrl = peerUrlOf(address)
       return [{ machineId, name, zone, peerUrl, canHost, ...this.liveness.presence(machineId) }]
     })
-  }
-
-  // ---- this machine's own record
-
-  /** The address may change at will: whoever has moved says so. */
-  async #keepAddress(): Promise<void> {
-    const { clock, report } = this.#deps
-    const { signal } = this.#life
-    let said = ''
-    while (!signal.aborted) {
-      try {
-        using limit = deadline(clock, limits.callTimeoutMs, signal)
-        await this.#announce(limit.signal)
-        said = ''
-      } catch (error) {
-        if (signal.aborted) return
-        const text = asHolonError(error, 'say where this machine is').message
-        if (text !== said) report(text)
-        said = text
-      }
-      await sleep(clock, addressLookMs, signal).catch(() => {})
-    }
-  }
-
-  async #announce(signal: AbortSignal): Promise<void> {
-    const { clock, random } = this.#deps
-    const record = this.members.byId(this.identity.machineId)
-    if (record === undefined) return
-    const addresses = this.ownAddresses()
-    const kept = record.addresses.filter((address) => this.#isHere(address, addresses))
-    if (kept.length > 0 && record.version === version) return
-    if (addresses.length === 0) return
-    const next = kept.length > 0 ? record.addresses : addresses
-    await update(
-      { clock, random },
-      this.keeping.state,
-      `${machinePrefix}${record.machineId}`,
-      (entry) => {
-        // Not to bring back a record that somebody has taken away.
-        if (entry === undefined) return { kind: 'keep' }
-        const value = { ...parseMachineRecord(entry.value), addresses: next, version }
-        return { kind: 'put', value, schema: machineSchema }
-      },
-      { signal, writer: `agent ${record.name}` },
-    )
-  }
-
-  #isHere(address: string, own: readonly string[]): boolean {
-    if (own.includes(address)) return true
-    // A name, or an address that only the way here knows (behind NAT): port and advertise decide.
-    const { host, port } = parseAddress(address)
-    return port === this.port && !/^[\d.]+$|:/.test(host)
   }
 }

@@ -116,7 +116,7 @@ export class MachinePort implements AsyncDisposable {
     }
     const { machineId, notAfterMs } = verdict
     const kind: MachineProtocol = connection.alpn === alpnOf.link ? 'link' : 'stream'
-    live.add(machineId, connection.socket, { kind, notAfterMs })
+    live.add(machineId, connection.socket, { kind, notAfterMs, between: connection })
     if (kind === 'link') this.#handlers.onRpc(connection, machineId)
     else this.#handlers.onStream(connection, machineId)
   }

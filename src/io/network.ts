@@ -19,6 +19,12 @@ export function globalAddresses(): readonly string[] {
   return found.sort((a, b) => a.rank - b.rank).map(({ address }) => address)
 }
 
+/** Every address that this host has, whoever reaches it there. */
+export function hostAddresses(): ReadonlySet<string> {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+  return new Set(all.map(({ address }) => address))
+}
+
 /** /proc/net/route: the interface of the route to 0.0.0.0/0. */
 function defaultInterface(): string | undefined {
   const lines = (readTextIfThere('/proc/net/route') ?? '').split('\n')

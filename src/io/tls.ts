@@ -29,6 +29,8 @@ export interface TlsConnection {
   /** What the other side showed: its own certificate first; empty when it has none. Unchecked. */
   readonly peerChain: readonly X509Certificate[]
   readonly remoteAddress: string
+  /** The address of this host that it began with. */
+  readonly localAddress: string
   /** Bytes that only the two ends of this one connection can know (RFC 8446, 7.5). */
   exportKeyingMaterial(label: string, lengthBytes: number): Buffer
 }
@@ -126,6 +128,7 @@ export function connectionOf(socket: TLSSocket, alpn: string): TlsConnection {
     alpn,
     peerChain,
     remoteAddress: plainAddress(socket.remoteAddress ?? ''),
+    localAddress: plainAddress(socket.localAddress ?? ''),
     exportKeyingMaterial: (label, lengthBytes) =>
       socket.exportKeyingMaterial(lengthBytes, label, Buffer.alloc(0)),
   }

@@ -273,12 +273,12 @@ class Terminal implements Disposable {
     const size = ['-x', String(columns), '-y', String(rows)]
     const shell = `PS1='$ ' TERM=xterm ${holon} lab sh --name ${name} n1 -- bash --norc --noprofile`
     await this.tmux('-f', '/dev/null', 'new-session', '-d', ...size, shell)
-    this.type(`export HOLON=${holon} PS1='$ '; clear`, 'Enter')
+    await this.type(`export HOLON=${holon} PS1='$ '; clear`, 'Enter')
     await this.shows(/^\$ ?$/m)
   }
 
-  type(...keys: readonly string[]): void {
-    void this.tmux('send-keys', ...keys)
+  async type(...keys: readonly string[]): Promise<void> {
+    await this.tmux('send-keys', ...keys)
   }
 
   screen(): Promise<string> {
@@ -317,7 +317,7 @@ class Terminal implements Disposable {
 test('run -m with a terminal: size, Ctrl-C, Ctrl-Z', { skip }, async () => {
   using terminal = new Terminal()
   await terminal.open(90, 30)
-  terminal.type('"$HOLON" run -m n2 sh -c \'stty size; read x; stty size\'', 'Enter')
+  await terminal.type('"$HOLON" run -m n2 sh -c \'stty size; read x; stty size\'', 'Enter')
   await terminal.shows(/^30 90$/m)
   await terminal.tmux('resize-window', '-x', '70', '-y', '20')
   await lab.until('our own terminal has the size', async () => {
@@ -326,24 +326,24 @@ test('run -m with a terminal: size, Ctrl-C, Ctrl-Z', { skip }, async () => {
       .shell('for f in /dev/pts/[0-9]*; do stty size <$f; done')
     return stdout.includes('20 70')
   })
-  terminal.type('', 'Enter')
+  await terminal.type('', 'Enter')
   await terminal.shows(/^20 70$/m)
-  terminal.type(
+  await terminal.type(
     'stty -g >/tmp/before; "$HOLON" run -m n2 sleep 4005; echo status $?; stty -g | cmp - /tmp/before && echo same',
     'Enter',
   )
   await untilProcess(lab, 'n2', 'sleep 4005')
-  terminal.type('C-c')
+  await terminal.type('C-c')
   await terminal.shows(/status 130\s+same$/m)
-  terminal.type('clear; "$HOLON" run -m n2 cat', 'Enter')
-  terminal.type('one', 'Enter')
+  await terminal.type('clear; "$HOLON" run -m n2 cat', 'Enter')
+  await terminal.type('one', 'Enter')
   await terminal.shows(/one\none/)
-  terminal.type('C-z')
+  await terminal.type('C-z')
   await terminal.shows(/Stopped/)
-  terminal.type('fg', 'Enter')
-  terminal.type('two', 'Enter')
+  await terminal.type('fg', 'Enter')
+  await terminal.type('two', 'Enter')
   await terminal.shows(/two\ntwo/)
-  terminal.type('C-d')
-  terminal.type('echo ended $?', 'Enter')
+  await terminal.type('C-d')
+  await terminal.type('echo ended $?', 'Enter')
   await terminal.shows(/^ended 0$/m)
 })

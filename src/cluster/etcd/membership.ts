@@ -74,6 +74,7 @@ export type MembershipStep = MemberPlan | { readonly kind: 'elsewhere' }
 /** A member that takes longer to say how it is counts as not healthy. */
 const statusTimeoutMs = 1_500
 const stepTimeoutMs = 60_000
+const learningMs = 1_000
 
 export class Membership {
   readonly #deps: MembershipDeps
@@ -88,17 +89,21 @@ export class Membership {
   /** Looks and takes steps until the signal aborts. Failures are reported and tried again. */
   async keep({ signal }: SignalOptions): Promise<void> {
     const { clock } = this.#deps
+    const usualMs = this.#options.intervalMs ?? limits.stateMemberIntervalMs
     while (!signal.aborted) {
+      let pauseMs = usualMs
       try {
         using limit = deadline(clock, stepTimeoutMs, signal)
         const step = await this.step(limit)
         this.#say(step.kind === 'task' ? step.task.reason : '')
+        // A learner has caught up soon. After other changes etcd wants to be left alone for a while.
+        const begun = step.kind === 'task' && (step.task.kind === 'add' || step.task.kind === 'start')
+        if (begun) pauseMs = Math.min(usualMs, learningMs)
       } catch (error) {
         if (signal.aborted) return
         this.#say(asHolonError(error, 'look after the members that keep the state').message)
       }
-      const intervalMs = this.#options.intervalMs ?? limits.stateMemberIntervalMs
-      await sleep(clock, intervalMs, signal).catch(() => undefined)
+      await sleep(clock, pauseMs, signal).catch(() => undefined)
     }
   }
 

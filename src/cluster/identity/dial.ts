@@ -74,7 +74,7 @@ async function dialAddress(
     isRemoved,
   })
   if (verdict.kind === 'machine' && verdict.machineId === machineId) {
-    live.add(machineId, connection.socket, { ...verdict, kind: protocol })
+    live.add(machineId, connection.socket, { ...verdict, kind: protocol, between: connection })
     return connection
   }
   connection.socket.destroy()

@@ -5,6 +5,9 @@
  * A link for calls ends with the certificate it was opened with: it comes back by itself, with the
  * renewed one. A byte stream does not come back, so it may live for as long as its machine goes on
  * showing valid certificates on other connections.
+ *
+ * When either end loses the address that a connection began with, no packet of it will arrive any
+ * more, and nobody says so. Waiting for its silence would only delay the next one.
  */
 import type { Duplex } from 'node:stream'
 import type { Clock, Timer } from '../../base/clock.ts'
@@ -14,6 +17,13 @@ interface Live {
   readonly socket: Duplex
   /** Undefined: does not end with its own certificate. */
   readonly notAfterMs: number | undefined
+  readonly between: Ends
+}
+
+/** The addresses of a connection's two ends; "" where they are not known. */
+export interface Ends {
+  readonly localAddress: string
+  readonly remoteAddress: string
 }
 
 interface Machine {
@@ -47,12 +57,18 @@ export class LiveConnections implements Disposable {
   add(
     machineId: string,
     socket: Duplex,
-    how: { readonly kind: 'link' | 'stream'; readonly notAfterMs: number },
+    how: {
+      readonly kind: 'link' | 'stream'
+      readonly notAfterMs: number
+      readonly between?: Ends
+    },
   ): void {
     const machine = this.#machines.get(machineId) ?? { connections: new Set(), notAfterMs: 0 }
     machine.notAfterMs = Math.max(machine.notAfterMs, how.notAfterMs)
     this.#machines.set(machineId, machine)
-    const live = { socket, notAfterMs: how.kind === 'link' ? how.notAfterMs : undefined }
+    const notAfterMs = how.kind === 'link' ? how.notAfterMs : undefined
+    const between = how.between ?? { localAddress: '', remoteAddress: '' }
+    const live: Live = { socket, notAfterMs, between }
     machine.connections.add(live)
     socket.once('close', () => {
       machine.connections.delete(live)
@@ -68,6 +84,22 @@ export class LiveConnections implements Disposable {
     const count = machine.connections.size
     for (const { socket } of machine.connections) socket.destroy()
     return count
+  }
+
+  /** This host has lost these addresses. */
+  endFrom(localAddresses: ReadonlySet<string>): void {
+    for (const { connections } of this.#machines.values()) {
+      for (const { socket, between } of connections) {
+        if (localAddresses.has(between.localAddress)) socket.destroy()
+      }
+    }
+  }
+
+  /** That machine has lost these addresses. */
+  endTo(machineId: string, remoteAddresses: ReadonlySet<string>): void {
+    for (const { socket, between } of this.#machines.get(machineId)?.connections ?? []) {
+      if (remoteAddresses.has(between.remoteAddress)) socket.destroy()
+    }
   }
 
   /** Ends what has expired or was removed. Runs by itself every hour. */
