@@ -2,9 +2,9 @@
  * Who belongs to the fleet: the kernel's Membership, for who runs the agent.
  *
  * When this machine dies in the middle: a first invitation that got as far as the papers goes on
- * with the next one (the fleet is written in one txn, moving its state is safe at each step); a join
- * that the fleet has accepted is repeated with the same key and token; leaving is done in the state
- * first, so a machine that could not finish is refused until it forgets the fleet.
+ * with the next one (the fleet is written in one txn, moving its state is safe at each step); a
+ * join that the fleet has accepted is repeated with the same key and token; leaving is done in the
+ * state first, so a machine that could not finish is refused until it forgets the fleet.
  */
 import type { Clock } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'

@@ -1,7 +1,7 @@
 /**
- * The fleet's State as this machine has it. A machine that runs an etcd (a keeper) asks its own, and
- * another keeper's when that does not answer; every other machine asks a keeper over a link. Which
- * it is may change while the agent runs: the members follow the fleet.
+ * The fleet's State as this machine has it. A machine that runs an etcd (a keeper) asks its own,
+ * and another keeper's when that does not answer; every other machine asks a keeper over a link.
+ * Which it is may change while the agent runs: the members follow the fleet.
  */
 import { type Clock, deadline } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'

@@ -1,6 +1,6 @@
 /**
- * A unit as the machines that have it know it, together: what is asked is asked of all of them, what
- * is done needs exactly one. It owns the remote objects.
+ * A unit as the machines that have it know it, together: what is asked is asked of all of them,
+ * what is done needs exactly one. It owns the remote objects.
  */
 import type { Clock } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'

@@ -1,7 +1,7 @@
 /**
  * Control groups as a whole machine needs them: one group in every hierarchy of the host, to be
- * seen from inside as the root (see cgroups.ts for the groups of jobs). Freezing and killing use the
- * v2 tree where there is one, v1's freezer where there is not.
+ * seen from inside as the root (see cgroups.ts for the groups of jobs). Freezing and killing use
+ * the v2 tree where there is one, v1's freezer where there is not.
  */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,7 +17,9 @@ export interface CgroupTree {
 
 const flags = /^(rw|ro|nosuid|nodev|noexec|(rel|no|strict)atime|xattr|clone_children|release_.*)$/
 
-/** Hierarchies mounted below /sys/fs/cgroup that take new groups, in the order of their mounting. */
+/**
+ * Hierarchies mounted below /sys/fs/cgroup that take new groups, in the order of their mounting.
+ */
 export function cgroupTrees(): readonly CgroupTree[] {
   const trees = new Map<string, CgroupTree>()
   for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {

@@ -66,8 +66,8 @@ export interface System {
    */
   run(spec: RunSpec, options: CallOptions): Promise<Run>
   /**
-   * Where an attached program is started and attached to in one step, for a part that is exactly one
-   * other machine; empty otherwise: then `run` is the way. Holds as long as the part. Idempotent.
+   * Where an attached program is started and attached to in one step, for a part that is exactly
+   * one other machine; empty otherwise: then `run` is the way. Holds as long as the part. Idempotent.
    */
   runSocket(options: CallOptions): Promise<RunSocket>
   /** Where `run` would start such a program now, and why; nothing is started. Idempotent. */
@@ -114,8 +114,8 @@ export interface Membership {
    */
   invite(wish: InviteWish, options: CallOptions): Promise<Invitation>
   /**
-   * Makes this machine, so far on its own, one of the fleet that invited it. Its units and runs stay
-   * and go on. `permission_denied` with `details.kind` for each way a token is refused;
+   * Makes this machine, so far on its own, one of the fleet that invited it. Its units and runs
+   * stay and go on. `permission_denied` with `details.kind` for each way a token is refused;
    * `already_exists` when this machine belongs to another fleet. Idempotent.
    */
   join(wish: JoinWish, options: CallOptions): Promise<JoinAnswer>

@@ -180,7 +180,9 @@ async function killAll(
   }
 }
 
-/** Nothing in the machine runs a step from now on; its kernel still answers for it on the network. */
+/**
+ * Nothing in the machine runs a step from now on; its kernel still answers for it on the network.
+ */
 export async function freeze(deps: MachineDeps, lab: string, machine: Running): Promise<void> {
   await settle(deps.clock, `${machineName(machine.number)} does not freeze`, () => {
     const frozen = freezer(lab, machine)

@@ -5,7 +5,8 @@
  *   sh (joins the control groups) → unshare → sh (mounts) → unshare --pid → sh → sleep
  *
  * The first process must only be there and reap: `sleep` with SIGCHLD ignored does that, since the
- * kernel itself then reaps what it inherits. Values come in as variables and arguments, never as text.
+ * kernel itself then reaps what it inherits. Values come in as variables and arguments, never as
+ * text.
  */
 
 /** The mark that the first process carries, and those on the way to it: LAB/MACHINE. */
@@ -34,8 +35,8 @@ IFS='
 cd /
 umask 022
 echo "$LAB_NAME" >/proc/sys/kernel/hostname
-# The groups' own roots are their namespaces' roots; what lives here is one below, because a v2 group
-# with processes of its own passes no controllers on.
+# The groups' own roots are their namespaces' roots; what lives here is one below, because a v2
+# group with processes of its own passes no controllers on.
 for group in $LAB_GROUPS; do echo 0 >"$group/init/cgroup.procs"; done
 
 # Taken hold of first: what is mounted next may hide where they are.

@@ -1,6 +1,7 @@
 /** `holon run` on another machine is as on this one: status, stdio, terminal, signals, users. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { launcher } from '../e2e/harness.ts'
 import {
@@ -14,6 +15,7 @@ import {
 import { Lab, noLab } from './harness.ts'
 
 const skip = noLab
+const noTerminal = noLab || (spawnSync('tmux', ['-V']).status !== 0 && 'tmux is not installed')
 const name = 'test-fleet-run'
 const holon = JSON.stringify(launcher)
 let lab: Lab
@@ -310,11 +312,12 @@ class Terminal implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    spawn('tmux', ['-S', this.#socket, 'kill-server'], { stdio: 'ignore' })
+    spawnSync('tmux', ['-S', this.#socket, 'kill-server'], { stdio: 'ignore' })
+    rmSync(this.#socket, { force: true })
   }
 }
 
-test('run -m with a terminal: size, Ctrl-C, Ctrl-Z', { skip }, async () => {
+test('run -m with a terminal: size, Ctrl-C, Ctrl-Z', { skip: noTerminal }, async () => {
   using terminal = new Terminal()
   await terminal.open(90, 30)
   await terminal.type('"$HOLON" run -m n2 sh -c \'stty size; read x; stty size\'', 'Enter')

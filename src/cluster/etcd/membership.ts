@@ -96,8 +96,10 @@ export class Membership {
         using limit = deadline(clock, stepTimeoutMs, signal)
         const step = await this.step(limit)
         this.#say(step.kind === 'task' ? step.task.reason : '')
-        // A learner has caught up soon. After other changes etcd wants to be left alone for a while.
-        const begun = step.kind === 'task' && (step.task.kind === 'add' || step.task.kind === 'start')
+        // A learner has caught up soon. After other changes etcd wants to be left alone for a
+        // while.
+        const begun =
+          step.kind === 'task' && (step.task.kind === 'add' || step.task.kind === 'start')
         if (begun) pauseMs = Math.min(usualMs, learningMs)
       } catch (error) {
         if (signal.aborted) return

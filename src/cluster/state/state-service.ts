@@ -1,7 +1,7 @@
 /**
- * The fleet's State as it crosses a link: machines that run no etcd ask one that does. Values travel
- * as JSON text, so that what arrives is what was written; large answers come in pages, since a frame
- * is bounded.
+ * The fleet's State as it crosses a link: machines that run no etcd ask one that does. Values
+ * travel as JSON text, so that what arrives is what was written; large answers come in pages, since
+ * a frame is bounded.
  *
  * Secrets of the fleet (keys under `fleet/private/`) are not served: a machine that holds them is
  * one that runs etcd. Who may ask at all is decided before, by the link's certificate.

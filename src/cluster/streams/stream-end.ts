@@ -181,8 +181,8 @@ export class StreamEnd {
   }
 
   /**
-   * Who sends much cannot ask whether anybody reads: the question would wait behind what it sent. So
-   * who hears says now and then that it does.
+   * Who sends much cannot ask whether anybody reads: the question would wait behind what it sent.
+   * So who hears says now and then that it does.
    */
   #acknowledge(): void {
     const nowMs = this.#clock.nowMs()

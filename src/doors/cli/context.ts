@@ -18,7 +18,9 @@ export interface CliContext {
   readonly machines: () => string | undefined
   /** --machine, for commands that read it themselves. Before `system()` is called. */
   readonly selectMachines: (selector: string) => void
-  /** A link of its own, for who outlives the first one, to the same machines. The caller ends it. */
+  /**
+   * A link of its own, for who outlives the first one, to the same machines. The caller ends it.
+   */
   readonly connectAnew: (signal: AbortSignal) => Promise<OwnLink>
   readonly clock: Clock
   readonly stdin: NodeJS.ReadStream

@@ -4,8 +4,9 @@
  * history's rules (src/state/history.ts) are the same as for every engine.
  *
  * The head ends each revision's events, so a revision is passed on whole. A stream that breaks is
- * opened again after the last whole revision, at another endpoint. One that says nothing is compared
- * with etcd now and then: a frozen member keeps a connection open, but not a linearizable read.
+ * opened again after the last whole revision, at another endpoint. One that says nothing is
+ * compared with etcd now and then: a frozen member keeps a connection open, but not a linearizable
+ * read.
  */
 import { abortError, type Clock, sleep } from '../../base/clock.ts'
 import { HolonError } from '../../base/errors.ts'
@@ -191,8 +192,8 @@ class Upstream {
   }
 
   /**
-   * Ends the stream when etcd has had a revision for a whole interval that the stream lacks; or when
-   * etcd has another root or is behind the stream, as after a restore: then changes are lost.
+   * Ends the stream when etcd has had a revision for a whole interval that the stream lacks; or
+   * when etcd has another root or is behind the stream, as after a restore: then changes are lost.
    */
   async #check(signal: AbortSignal, end: (why: HolonError) => void): Promise<void> {
     let known = this.#revision

@@ -1,7 +1,8 @@
 /**
- * What keeps a store on etcd small, done by whoever writes, after a while of writing: etcd's history
- * is compacted, operations beyond the remembered ones are forgotten, and the size is looked at, so
- * that puts are refused before etcd's own quota is reached: under that one etcd refuses deletes, too.
+ * What keeps a store on etcd small, done by whoever writes, after a while of writing: etcd's
+ * history is compacted, operations beyond the remembered ones are forgotten, and the size is looked
+ * at, so that puts are refused before etcd's own quota is reached: under that one etcd refuses
+ * deletes, too.
  *
  * All of it is done by several machines at once without harm, and none of it is missed: what fails
  * is tried again with a later txn.
