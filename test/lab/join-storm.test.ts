@@ -74,7 +74,11 @@ test('each refusal says what is wrong and leaves the machine able to join', { sk
     const short = await invite(n1, '--ttl', '1s')
     // A fleet of its own, for a token that is somebody else's.
     const foreign = await invite(n3)
-    await refused(n2, { ...used, address: foreign.address }, /is not the fleet that made this token/)
+    await refused(
+      n2,
+      { ...used, address: foreign.address },
+      /is not the fleet that made this token/,
+    )
     await refused(n2, { ...used, address: `${n1.address}:4657` }, /join|speak|connect/)
     const typo = used.token.replace(/^../, (two) => (two === 'aa' ? 'bb' : 'aa'))
     await refused(n2, { ...used, token: typo }, /token/)
@@ -91,7 +95,9 @@ test('each refusal says what is wrong and leaves the machine able to join', { sk
     await refused(n3, used, /the token is used up: by "n2"/)
     await joined(n3, await invite(n2))
     await untilSeen(lab, ['n1', 'n2', 'n3'])
-    const second = (await n3.json<{ name: string; zone: string; labels: object }[]>(['machines', '--json'])).find((row) => row.name === 'n2')
+    const second = (
+      await n3.json<{ name: string; zone: string; labels: object }[]>(['machines', '--json'])
+    ).find((row) => row.name === 'n2')
     assert.deepEqual([second?.zone, second?.labels], ['eu/paris', { disk: 'ssd' }])
   })
 })
