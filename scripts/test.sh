@@ -1,10 +1,21 @@
 #!/bin/sh
 # npm test: everything that says whether the project is whole. Installs what the tests need first.
+# Tests in labs come last and one after the other: each has up to ten machines of its own.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh
 sh scripts/test-setup.sh
 sh scripts/with-node.sh scripts/build.ts --types
 sh scripts/with-node.sh scripts/check.ts
-exec sh scripts/with-node.sh --test --test-concurrency=2 \
-  'src/**/*.test.ts' 'test/**/*.test.ts'
+
+log=$(mktemp)
+trap 'rm -f "$log" "$log.status"' EXIT
+failed=0
+run_tests() {
+  { sh scripts/with-node.sh --test "$@" 2>&1 || echo failed >"$log.status"; } | tee -a "$log"
+  if [ -e "$log.status" ]; then failed=1; fi
+}
+run_tests --test-concurrency=2 'src/**/*.test.ts' 'test/[!l]*/**/*.test.ts'
+run_tests --test-concurrency=1 'test/lab/**/*.test.ts'
+awk '/^ℹ (tests|pass|fail|skipped) /{n[$2] += $3} END {print "tests " n["tests"] ", pass " n["pass"] ", fail " n["fail"] ", skipped " n["skipped"]}' "$log"
+exit "$failed"

@@ -90,7 +90,7 @@ test('Membership grows 1 → 3 → 5, replaces a dead member and comes back to 3
     return first.member.choice.engine === 'link'
   }, 'n1 notices')
   bench.machines = bench.machines.filter(({ machineId }) => machineId <= 'n4')
-  await bench.untilVoters(3)
+  await bench.untilVoters(3, 120_000)
 })
 
 test('Membership goes on after it was killed at any step', serial, async () => {

@@ -56,7 +56,7 @@ export function describeState(
   const voters = record?.members.filter(({ learner }) => !learner) ?? []
   const text = record === undefined ? engine : `etcd, ${count(voters.length, 'member')}`
   const nameOf = (id: string) => machines.find(({ machineId }) => machineId === id)?.name ?? id
-  const names = voters.map(({ machineId }) => nameOf(machineId))
+  const names = voters.map(({ machineId }) => nameOf(machineId)).sort()
   const others = machines.map(({ name }) => name).filter((name) => !names.includes(name))
   const health = { engine: text, advice: adviceOf(names, others) }
   return unavailable === undefined ? health : { ...health, unavailable }
