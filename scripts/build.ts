@@ -27,11 +27,18 @@ const common = {
   define: { HOLON_VERSION: JSON.stringify(version) },
 } as const
 
+/**
+ * For what runs on the pinned Node, which knows `using`. esbuild's own translation of it is wrong in
+ * a loop: once a round has thrown, each later one throws that same error at its end, whatever it did.
+ * So there is no `using` in a loop in what the SDK consists of, which older Nodes run too.
+ */
+const pinned = { ...common, supported: { using: true } } as const
+
 const out = join(root, `dist.${process.pid}`)
 rmSync(out, { recursive: true, force: true })
 await Promise.all([
   build({
-    ...common,
+    ...pinned,
     entryPoints: ['src/agent/main.ts'],
     outfile: join(out, 'agent.cjs'),
     format: 'cjs',
@@ -55,19 +62,19 @@ if (process.argv.includes('--types')) {
 }
 
 await build({
-  ...common,
+  ...pinned,
   entryPoints: ['src/doors/cli/program.ts'],
   outfile: join(out, 'program.cjs'),
   format: 'cjs',
   // A plain require(): import() would start Node's module loader for it, which takes 3 ms.
-  supported: { 'dynamic-import': false },
+  supported: { ...pinned.supported, 'dynamic-import': false },
 })
 await build({
-  ...common,
+  ...pinned,
   entryPoints: ['src/doors/cli/main.ts'],
   outfile: join(out, 'cli.cjs'),
   format: 'cjs',
-  define: { ...common.define, 'import.meta.dirname': '__dirname' },
+  define: { ...pinned.define, 'import.meta.dirname': '__dirname' },
 })
 
 const dist = join(root, 'dist')

@@ -406,11 +406,12 @@ export class FleetMember implements AsyncDisposable {
     }
     const known = new Set([...before.machines.map((each) => each.machineId), ...before.removed])
     for (const machineId of now.removed) {
-      if (!known.has(machineId) || present.has(machineId)) this.#forget(machineId, machineId)
+      if (!known.has(machineId) || present.has(machineId)) this.#forget(machineId, undefined)
     }
   }
 
-  #forget(machineId: string, name: string): void {
+  /** Without a name: its record went earlier, which was told. */
+  #forget(machineId: string, name: string | undefined): void {
     if (machineId === this.identity.machineId) {
       this.#deps.report(
         'this machine was removed from the fleet: others refuse it. What runs here goes on; ' +
@@ -418,7 +419,7 @@ export class FleetMember implements AsyncDisposable {
       )
       return
     }
-    this.#deps.report(`${name} is not in the fleet any more`)
+    if (name !== undefined) this.#deps.report(`${name} is not in the fleet any more`)
     this.links.drop(machineId)
     this.relay.drop(machineId)
     this.#live.revoke(machineId)

@@ -27,6 +27,7 @@ import type { State } from '../state/port.ts'
 import { writeEngineChoice } from './etcd/engine-file.ts'
 import { findEtcd } from './etcd/local-member.ts'
 import { moveToExternal, moveToManaged } from './etcd/move.ts'
+import { quorumOf } from './etcd/plan.ts'
 import type { Fleet } from './fleet.ts'
 import { formatAddress } from './identity/address.ts'
 import { forgetIdentity, loadIdentity, saveIdentity } from './identity/identity.ts'
@@ -247,17 +248,30 @@ export class MembershipTarget implements Membership {
     throw noAddress()
   }
 
-  /** The only machine that keeps the state takes it along. */
+  /** The only machine that keeps the state would take it along, one of too few would stop it. */
   #requireLosable(member: FleetMember, others: readonly MachineRecord[]): void {
     const { stateKeepers } = member.members
     const { machineId } = member.identity
-    if (!stateKeepers.includes(machineId) || stateKeepers.length > 1) return
+    if (!stateKeepers.includes(machineId)) return
     if (member.keeping.member.choice.engine === 'external') return
+    const rest = stateKeepers.filter((id) => id !== machineId)
+    if (rest.length === 0) {
+      throw new HolonError(
+        'conflict',
+        `leave: this machine keeps the fleet's state alone, and ${others.length} other machines ` +
+          'need it; remove them first (`holon machines remove NAME`), or join a third machine, ' +
+          'after which three keep it',
+      )
+    }
+    const up = rest.filter((id) => member.liveness.presence(id).up)
+    const needed = quorumOf(stateKeepers.length)
+    if (up.length >= needed) return
     throw new HolonError(
       'conflict',
-      `leave: this machine keeps the fleet's state alone, and ${others.length} other machines ` +
-        'need it; remove them first (`holon machines remove NAME`), or join a third machine, ' +
-        'after which three keep it',
+      `leave: of the machines that keep the fleet's state ${needed} must go on, and only ` +
+        `${up.length} of the others answer; try again in a minute, or when ` +
+        '`holon machines` shows that more of them are up',
+      { retryable: true },
     )
   }
 

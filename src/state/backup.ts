@@ -223,6 +223,8 @@ export interface KeepBackupsOptions extends SignalOptions {
   readonly onError: (error: unknown) => void
 }
 
+const retryMs = 5_000
+
 /** Writes a backup now and after changes, at most one an interval, until the signal aborts. */
 export async function keepBackups(
   clock: Clock,
@@ -232,6 +234,7 @@ export async function keepBackups(
   const { dir, signal, intervalMs = limits.stateBackupIntervalMs, onError } = options
   const { series = machineSeries } = options
   while (!signal.aborted) {
+    let pauseMs = intervalMs
     try {
       const { revision } = await writeBackup(state, dir, { signal, series })
       for await (const event of state.watch('', revision, { signal })) {
@@ -240,7 +243,9 @@ export async function keepBackups(
     } catch (error) {
       if (signal.aborted) return
       onError(error)
+      // As for etcd that is still to come up: its first backup is not to wait for an interval.
+      pauseMs = Math.min(intervalMs, retryMs)
     }
-    await sleep(clock, intervalMs, signal).catch(() => undefined)
+    await sleep(clock, pauseMs, signal).catch(() => undefined)
   }
 }

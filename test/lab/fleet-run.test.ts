@@ -338,7 +338,9 @@ test('run -m with a terminal: size, Ctrl-C, Ctrl-Z', { skip: noTerminal }, async
   await untilProcess(lab, 'n2', 'sleep 4005')
   await terminal.type('C-c')
   await terminal.shows(/status 130\s+same$/m)
-  await terminal.type('clear; "$HOLON" run -m n2 cat', 'Enter')
+  await terminal.type('clear; "$HOLON" run -m n2 cat -u', 'Enter')
+  // What is typed before would be echoed by our own terminal.
+  await untilProcess(lab, 'n2', 'cat -u')
   await terminal.type('one', 'Enter')
   await terminal.shows(/one\none/)
   await terminal.type('C-z')

@@ -1,19 +1,21 @@
 /** Joining, with real agents: many at once, races, every way to be refused. Needs root. */
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Lab, type Machine, noLab } from './harness.ts'
-import { invite, joinBy, joined, refused, untilKeepers, untilSeen } from './join-support.ts'
+import { Lab, noLab } from './harness.ts'
+import {
+  faketime,
+  invite,
+  joinBy,
+  joined,
+  refused,
+  untilKeepers,
+  untilSeen,
+  withClock,
+} from './join-support.ts'
 
 const name = 'test-join-storm'
 const skip = noLab
-
-/** Makes clocks of programs that are started with it wrong, those of Node too. */
-const faketime = [
-  `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/faketime/libfaketime.so.1`,
-  '/usr/lib/faketime/libfaketime.so.1',
-].find(existsSync)
 
 const names = (count: number) => Array.from({ length: count }, (_, i) => `n${i + 1}`)
 
@@ -56,16 +58,6 @@ test('two machines race for one use: one has joined, the other is told who was f
     await untilSeen(lab, ['n1', 'n2', 'n3'])
   })
 })
-
-/** The agent anew, with its clock moved. */
-async function withClock(machine: Machine, offset: string | undefined): Promise<void> {
-  await machine.ok(['down'])
-  const env =
-    offset === undefined
-      ? {}
-      : { LD_PRELOAD: faketime ?? '', FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1' }
-  await machine.ok(['up'], { env })
-}
 
 test('each refusal says what is wrong and leaves the machine able to join', { skip }, async () => {
   await Lab.with(3, { name, join: false }, async (lab) => {

@@ -1,6 +1,6 @@
 /** What tests of membership in a lab have in common: inviting, joining, who sees whom, what it costs. */
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { inhabitants } from '../../src/io/namespaces.ts'
 import type { MachineInfo } from '../../src/kernel/types.ts'
 import { runningMachines } from '../../src/lab/machine.ts'
@@ -148,4 +148,20 @@ export function footprint(lab: Lab, machine: string): Footprint {
     descriptors: targets.length,
     sockets: targets.filter((target) => target.startsWith('socket:')).length,
   }
+}
+
+/** Makes the clocks of programs wrong that are started with it, those of Node too. */
+export const faketime = [
+  `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/faketime/libfaketime.so.1`,
+  '/usr/lib/faketime/libfaketime.so.1',
+].find(existsSync)
+
+/** The agent anew, its clock moved by so much, as in "+1h"; undefined: right again. */
+export async function withClock(machine: Machine, offset: string | undefined): Promise<void> {
+  await machine.ok(['down'])
+  const env =
+    offset === undefined
+      ? {}
+      : { LD_PRELOAD: faketime ?? '', FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1' }
+  await machine.ok(['up'], { env })
 }

@@ -98,6 +98,20 @@ test('leave: units go on, the list shrinks, the state stays with as many', {
     const pid = (await gone.shell('pgrep -fx "/bin/sleep 4245"')).stdout
     await lab.machine('n1').ok(['machines', 'label', 'n1', 'kept=yes'])
 
+    // With one of the others off, the state would stop without this one.
+    const other = keepers.find((each) => each !== 'n1' && each !== leaver) ?? ''
+    await lab.kill(other)
+    await lab.until('it may not leave while too few of the others are up', async () => {
+      const { stderr } = await gone.holon(['machines'])
+      const down = (await machinesOf(gone))?.find((row) => row.name === other)?.status !== 'up'
+      return down && !/unavailable/.test(stderr)
+    })
+    const { status, stderr } = await gone.holon(['leave', '--yes'])
+    assert.notEqual(status, 0)
+    assert.match(stderr, /2 must go on, and only 1 of the others/)
+    await lab.restart(other)
+    await untilSeen(lab, [leaver], ['n1', 'n2', 'n3', 'n4'], 30_000)
+
     await gone.ok(['leave', '--yes'])
     assert.equal((await gone.shell('pgrep -fx "/bin/sleep 4245"')).stdout, pid)
     assert.equal((await gone.holon(['is-active', 'stay'])).status, 0)

@@ -1,6 +1,7 @@
 /**
  * Keeps etcd's members as the fleet needs them: looks, lets the plan decide, takes one step, looks
- * again. It runs on every machine that has an etcd and acts only where that etcd leads.
+ * again. It runs on every machine that has an etcd and acts only where that etcd leads, or, when the
+ * leader's machine was removed, on one other.
  *
  * Every step can be repeated, and what was done is read from etcd itself, so whoever leads next
  * goes on where this one was killed. A deposed leader does no harm: each step is announced in
@@ -18,6 +19,7 @@ import {
   addLearner,
   type EtcdApi,
   type EtcdMemberInfo,
+  type EtcdStatus,
   etcdStatus,
   memberList,
   promoteLearner,
@@ -116,7 +118,8 @@ export class Membership {
   async step(options: SignalOptions): Promise<MembershipStep> {
     const { api, state, machines } = this.#deps
     const status = await etcdStatus(api, options)
-    if (status.leaderId !== status.memberId || status.learner) return { kind: 'elsewhere' }
+    if (status.leaderId === '0' || status.learner) return { kind: 'elsewhere' }
+    if (!this.#acts(status, await memberList(api, options))) return { kind: 'elsewhere' }
     // Linearizable: this etcd has now applied every change of members that was ever acknowledged.
     await state.get(engineKey, options)
     const list = await memberList(api, options)
@@ -129,6 +132,23 @@ export class Membership {
     await this.#record(view.members, undefined, options)
     if (plan.kind === 'task') await this.#perform(plan.task, view, options)
     return plan
+  }
+
+  /**
+   * The one that leads acts. When that one's machine is in the fleet no more, nobody hears it: then
+   * the first of those that are takes it out.
+   */
+  #acts(status: EtcdStatus, list: readonly EtcdMemberInfo[]): boolean {
+    if (status.leaderId === status.memberId) return true
+    const machines = this.#deps.machines()
+    const machineOf = ({ name }: EtcdMemberInfo) =>
+      machines.find(({ machineId }) => machineId === name)
+    const leader = list.find(({ memberId }) => memberId === status.leaderId)
+    if (leader === undefined || machineOf(leader) !== undefined) return false
+    const [first] = list
+      .filter((member) => !member.learner && machineOf(member)?.up === true)
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+    return first?.memberId === status.memberId
   }
 
   #say(message: string): void {

@@ -12,6 +12,8 @@ import type { CliContext } from './context.ts'
 
 const pollMs = 20
 const startTimeoutMs = 60_000
+/** An agent that lives opens anew in a second; one that died meanwhile is not waited for. */
+const reopenTimeoutMs = 15_000
 
 /** What the agent is told for its life; it reads them from its environment. */
 export interface AgentSettings {
@@ -65,7 +67,7 @@ export async function untilMember(context: CliContext, member: boolean): Promise
   const host = realHost()
   const { runtimeDir } = ownDirectories(host.env, host.uid)
   const socketPath = callerSocket(runtimeDir, host.uid)
-  using limit = deadline(context.clock, startTimeoutMs)
+  using limit = deadline(context.clock, reopenTimeoutMs)
   for (;;) {
     if ((await isMember(socketPath, limit)) === member) return
     try {
