@@ -1,7 +1,7 @@
 /**
  * Keeps etcd's members as the fleet needs them: looks, lets the plan decide, takes one step, looks
- * again. It runs on every machine that has an etcd and acts only where that etcd leads, or, when the
- * leader's machine was removed, on one other.
+ * again. It runs on every machine that has an etcd and acts only where that etcd leads, or, when
+ * the leader's machine was removed, on one other.
  *
  * Every step can be repeated, and what was done is read from etcd itself, so whoever leads next
  * goes on where this one was killed. A deposed leader does no harm: each step is announced in
