@@ -142,7 +142,11 @@ test('log: a full disk loses lines, says how many, and never stops the job', {
 test('log: an attached client gets a copy, and one that does not read is dropped', async () => {
   await using nursery = new Nursery()
   const job = await nursery.start('a', [
-    ...sh('read line; echo first $line; seq 1 500000; echo done >&2'),
+    // In portions: the reader, which shares two cores with everything else, shall keep up.
+    ...sh(
+      'read line; echo first $line; ' +
+        'for i in $(seq 40); do seq 1 10000; sleep 0.02; done; echo done >&2',
+    ),
     'stdin=stream',
     'log-file-bytes=100000000',
   ])
