@@ -7,7 +7,7 @@
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { deadline } from '../src/base/clock.ts'
@@ -16,6 +16,8 @@ import type { CallOptions } from '../src/kernel/types.ts'
 import { connectRpc } from '../src/rpc/connect.ts'
 import { defineInterface } from '../src/rpc/interface.ts'
 import { listenRpc } from '../src/rpc/listen.ts'
+import { callsPerRound, rawRound, timed, warmUpRounds } from './echo-rounds.ts'
+import { median } from './measure.ts'
 
 interface Echo {
   ping(payload: string, options: CallOptions): Promise<string>
@@ -23,9 +25,6 @@ interface Echo {
 
 const echoInterface = defineInterface<Echo>('Echo', { ping: { args: 1, idempotent: true } })
 
-const callsPerRound = 5000
-/** Node compiles the hot path within about 15,000 calls. */
-const warmUpRounds = 4
 const version = '0.0.0'
 
 async function serveBoth(directory: string): Promise<void> {
@@ -40,29 +39,6 @@ async function serveBoth(directory: string): Promise<void> {
   process.stdout.write('ready\n')
   // Ends with whoever started it.
   process.stdin.on('end', () => process.exit(0)).resume()
-}
-
-function rawRound(socket: Socket, payload: Buffer): Promise<void> {
-  return new Promise((resolve) => {
-    let left = callsPerRound
-    const onData = () => {
-      if (--left > 0) return void socket.write(payload)
-      socket.off('data', onData)
-      resolve()
-    }
-    socket.on('data', onData)
-    socket.write(payload)
-  })
-}
-
-async function timed(work: () => Promise<void>): Promise<number> {
-  const start = process.hrtime.bigint()
-  await work()
-  return Number(process.hrtime.bigint() - start) / 1000 / callsPerRound
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }
 
 /** Medians in µs of one call (`ours`) and of one raw round trip (`peer`). */

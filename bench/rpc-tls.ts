@@ -6,7 +6,6 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import type { Duplex } from 'node:stream'
 import { deadline } from '../src/base/clock.ts'
 import { createCa, issueCertificate } from '../src/cluster/identity/certificates.ts'
 import { machineIdOf, newKeyPair } from '../src/cluster/identity/machine-key.ts'
@@ -17,6 +16,7 @@ import type { CallOptions } from '../src/kernel/types.ts'
 import { rpcClient } from '../src/rpc/connect.ts'
 import { defineInterface } from '../src/rpc/interface.ts'
 import { rpcServerSession } from '../src/rpc/listen.ts'
+import { callsPerRound, rawRound, timed, warmUpRounds } from './echo-rounds.ts'
 import { median } from './measure.ts'
 
 interface Echo {
@@ -24,8 +24,6 @@ interface Echo {
 }
 
 const echoInterface = defineInterface<Echo>('Echo', { ping: { args: 1, idempotent: true } })
-const callsPerRound = 5000
-const warmUpRounds = 4
 const version = '0.0.0'
 
 async function credentials(): Promise<TlsCredentials> {
@@ -58,25 +56,6 @@ async function serve(): Promise<void> {
   })
   process.stdout.write(`${listener.port}\n`)
   process.stdin.on('end', () => process.exit(0)).resume()
-}
-
-function rawRound(socket: Duplex, payload: Buffer): Promise<void> {
-  return new Promise((resolve) => {
-    let left = callsPerRound
-    const onData = () => {
-      if (--left > 0) return void socket.write(payload)
-      socket.off('data', onData)
-      resolve()
-    }
-    socket.on('data', onData)
-    socket.write(payload)
-  })
-}
-
-async function timed(work: () => Promise<void>): Promise<number> {
-  const start = process.hrtime.bigint()
-  await work()
-  return Number(process.hrtime.bigint() - start) / 1000 / callsPerRound
 }
 
 /** Medians in µs of one call (`ours`) and of one raw round trip (`peer`). */

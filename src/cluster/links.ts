@@ -99,11 +99,6 @@ export class Links implements AsyncDisposable {
     return this.#places.get(machineId)?.seenAtMs
   }
 
-  /** Links that are open now. */
-  get count(): number {
-    return [...this.#places.values()].filter(({ link }) => link !== undefined).length
-  }
-
   /** Ends the link to a machine, which is not to be talked to any more. */
   drop(machineId: string): void {
     const place = this.#places.get(machineId)

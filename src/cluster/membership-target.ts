@@ -10,7 +10,6 @@ import type { Clock } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import { version } from '../base/version.ts'
-import { globalAddresses } from '../io/network.ts'
 import { identityDir, membersPath } from '../io/paths.ts'
 import { removeFile } from '../io/state-files.ts'
 import type { Membership } from '../kernel/kernel.ts'
@@ -29,7 +28,6 @@ import { findEtcd } from './etcd/local-member.ts'
 import { moveToExternal, moveToManaged } from './etcd/move.ts'
 import { quorumOf } from './etcd/plan.ts'
 import type { Fleet } from './fleet.ts'
-import { formatAddress } from './identity/address.ts'
 import { forgetIdentity, loadIdentity, saveIdentity } from './identity/identity.ts'
 import { loadOrMakeMachineKey } from './identity/machine-key.ts'
 import { joinFleet } from './join/client.ts'
@@ -39,6 +37,7 @@ import { createInvite } from './join/invites.ts'
 import { leaveFleet, removeMachine } from './join/remove.ts'
 import type { FleetMember } from './member.ts'
 import { type MachineRecord, Members, machinePrefix, parseMachineRecord } from './members.ts'
+import { addressesOf } from './own-address.ts'
 import { listenAddress, listenPeer, type PortSettings, peerUrlOf } from './port-settings.ts'
 
 export interface MembershipTargetDeps {
@@ -189,13 +188,7 @@ export class MembershipTarget implements Membership {
     const { clock, random, embedded, fleet } = this.#deps
     const { stateDir, name, settings } = this.#options
     const dir = identityDir(stateDir)
-    const { host, port } = listenAddress(settings)
-    const anywhere = host === undefined || host === '0.0.0.0' || host === '::'
-    const hosts = anywhere ? globalAddresses() : [host]
-    const addresses =
-      settings.advertise === undefined
-        ? hosts.map((each) => formatAddress({ host: each, port }))
-        : [settings.advertise]
+    const addresses = addressesOf(settings, listenAddress(settings).port)
     const key = loadOrMakeMachineKey(dir)
     const wish = { name, addresses, zone: '', labels: {}, version }
     const papers = await foundFleet({ clock, random, state: embedded }, key, wish, { signal })

@@ -32,6 +32,15 @@ const lookMs = 1_000
 /** Not longer, since the address may change again meanwhile. */
 const announceTimeoutMs = 5_000
 
+/** Where a machine with these settings is found, best first, when it listens on `port`. */
+export function addressesOf(settings: PortSettings, port: number): readonly string[] {
+  if (settings.advertise !== undefined) return [settings.advertise]
+  const { host } = listenAddress(settings)
+  const anywhere = host === undefined || host === '0.0.0.0' || host === '::'
+  const hosts = anywhere ? globalAddresses() : [host]
+  return hosts.map((each) => formatAddress({ host: each, port }))
+}
+
 export class OwnAddress {
   readonly #deps: OwnAddressDeps
 
@@ -41,12 +50,7 @@ export class OwnAddress {
 
   /** Where others should find this machine, as it is now. */
   now(): readonly string[] {
-    const { settings, port } = this.#deps
-    if (settings.advertise !== undefined) return [settings.advertise]
-    const { host } = listenAddress(settings)
-    const anywhere = host === undefined || host === '0.0.0.0' || host === '::'
-    const hosts = anywhere ? globalAddresses() : [host]
-    return hosts.map((each) => formatAddress({ host: each, port: port() }))
+    return addressesOf(this.#deps.settings, this.#deps.port())
   }
 
   /** Until the signal aborts. */

@@ -8,7 +8,6 @@ import { asHolonError, HolonError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { readText, removeTree } from '../io/files.ts'
-import { backupDir } from '../io/paths.ts'
 import { removeFile } from '../io/state-files.ts'
 import type { StateHealth } from '../kernel/types.ts'
 import type { Remote } from '../rpc/remote.ts'
@@ -219,10 +218,6 @@ export class StateKeeping implements AsyncDisposable {
   /** This machine's own etcd. */
   get local(): State {
     return this.#local
-  }
-
-  get backupDir(): string {
-    return backupDir(this.#options.stateDir)
   }
 
   #managed() {

@@ -3,9 +3,10 @@
  * seen from inside as the root (see cgroups.ts for the groups of jobs). Freezing and killing use
  * the v2 tree where there is one, v1's freezer where there is not.
  */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { asHolonError } from '../base/errors.ts'
+import { tryRead, tryWrite } from './try-file.ts'
 
 export interface CgroupTree {
   readonly kind: 'v1' | 'v2'
@@ -143,21 +144,4 @@ export function isFrozen(tree: CgroupTree, path: string): boolean {
 function freezeFile(tree: CgroupTree, path: string): string | undefined {
   const file = join(tree.path, path, tree.kind === 'v2' ? 'cgroup.freeze' : 'freezer.state')
   return tryRead(file) === undefined ? undefined : file
-}
-
-function tryRead(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return undefined
-  }
-}
-
-function tryWrite(path: string, text: string): boolean {
-  try {
-    writeFileSync(path, text)
-    return true
-  } catch {
-    return false
-  }
 }

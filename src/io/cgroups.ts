@@ -4,8 +4,9 @@
  * tree kills and v1's memory tree counts. An ordinary user mostly has none, and jobs then rest on
  * the keeper's being a subreaper.
  */
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { tryRead, tryWrite } from './try-file.ts'
 
 export interface CgroupRoots {
   /** Where this agent's groups are in the v2 tree; undefined when there is none to write to. */
@@ -136,21 +137,4 @@ export function removeCgroups(groups: readonly string[]): boolean {
     }
   }
   return removed
-}
-
-function tryRead(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return undefined
-  }
-}
-
-function tryWrite(path: string, text: string): boolean {
-  try {
-    writeFileSync(path, text)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -53,8 +53,6 @@ export interface LocalMemberOptions {
   /** Default: etcd in the usual directories. */
   readonly program?: string
   readonly electionMs?: number
-  /** Told after `engine.json` changed. */
-  readonly onChoice?: (choice: EngineChoice) => void
 }
 
 const pollMs = 50
@@ -275,7 +273,6 @@ export class LocalStateMember implements StateMember {
 
   #choose(choice: EngineChoice): void {
     writeEngineChoice(this.#options.stateDir, choice)
-    this.#options.onChoice?.(choice)
   }
 
   // The first member of an era learns its id from etcd.
