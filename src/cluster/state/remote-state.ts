@@ -41,6 +41,10 @@ export type FindStateService = (
   failed?: StateService,
 ) => Promise<Remote<StateService>>
 
+interface Use extends Disposable {
+  readonly lent: Lent
+}
+
 /** A service with its calls in flight: disposed of when it is not wanted and none is left. */
 class Lent {
   readonly service: Remote<StateService>
@@ -51,9 +55,10 @@ class Lent {
     this.service = service
   }
 
-  borrow(): Disposable {
+  borrow(): Use {
     this.#users += 1
     return {
+      lent: this,
       [Symbol.dispose]: () => {
         this.#users -= 1
         this.#settle()
@@ -190,8 +195,8 @@ export class RemoteState implements State {
   async #attempt(wire: WireTxn, { signal }: SignalOptions): Promise<TxnResult> {
     let lent: Lent | undefined
     try {
-      lent = await this.#connect(signal)
-      using _use = lent.borrow()
+      using use = await this.#borrow(signal)
+      lent = use.lent
       const result = await lent.service.txn(wire, { signal })
       this.#note(result)
       if (result.kind !== 'conflict') return result
@@ -201,15 +206,16 @@ export class RemoteState implements State {
     }
   }
 
-  async #connect(signal: AbortSignal): Promise<Lent> {
-    if (this.#lent !== undefined) return this.#lent
+  /** Borrowed before the answer is given: a caller that first awaits might get it disposed of. */
+  async #borrow(signal: AbortSignal): Promise<Use> {
+    if (this.#lent !== undefined) return this.#lent.borrow()
     const found = await this.#find(signal, this.#failed)
     // Two calls may look at once; the first one's is kept.
     const isUnwanted = this.#lent !== undefined || this.#end.signal.aborted
     if (isUnwanted) found[Symbol.dispose]()
     if (this.#end.signal.aborted) throw closedError()
     this.#lent ??= new Lent(found)
-    return this.#lent
+    return this.#lent.borrow()
   }
 
   /** After an `unavailable` another machine is asked; any other error is thrown. */
@@ -237,8 +243,8 @@ export class RemoteState implements State {
     for (let left = attemptsMax; ; left--) {
       let lent: Lent | undefined
       try {
-        lent = await this.#connect(signal)
-        using _use = lent.borrow()
+        using use = await this.#borrow(signal)
+        lent = use.lent
         return await work(lent.service, { signal }, lent)
       } catch (error) {
         this.#drop(lent, error, signal)
