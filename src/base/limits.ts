@@ -57,6 +57,8 @@ export const limits = {
   /** A machine tells those that keep the state that it is alive. */
   beatIntervalMs: 500,
   /** Silence after which a machine is asked whether it is there. */
+  beatAskMs: 1_000,
+  /** Silence after which a machine that does not answer either is suspected to be dead. */
   beatSilenceMs: 2_000,
   /** A suspect machine is called down after this. */
   suspectMs: 30_000,
@@ -99,6 +101,11 @@ export const limits = {
    * engine refuses new values long before.
    */
   etcdQuotaBytes: 2 * 1024 * 1024 * 1024,
+  /**
+   * Room on the disk of the only etcd, below which changes are refused: etcd allocates its log in
+   * pieces of 64 MiB, and one that finds no room for a change dies and takes reading along.
+   */
+  etcdDiskReserveBytes: 128 * 1024 * 1024,
   /** A txn of ours with what the engine adds to it. */
   etcdTxnOperationsMax: 1024,
   /** A txn of stateTxnBytesMax, in whatever form it is carried. */
@@ -111,6 +118,10 @@ export const limits = {
   fleetBackupsMax: 12,
   fleetBackupIntervalMs: 600_000,
   unitFileBytesMax: 256 * 1024,
+  /** Values in one list of a calendar event, as systemd bounds it. */
+  calendarPartsMax: 240,
+  /** How late a timer may always be and not count as missed: the fleet may be choosing a leader. */
+  timerLateMsMin: 30_000,
   /** Instances of one unit on one machine. */
   unitInstancesMax: 1000,
   /** argv and environment of one job together; Linux allows about 2 MiB by default. */

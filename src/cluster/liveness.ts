@@ -3,9 +3,9 @@
  * say who is missing, never to give away what must not run twice.
  *
  * Every machine tells those that keep the state, twice a second, that it is there and how it is
- * (a beat). A keeper that has not heard of one for `beatSilenceMs` asks it directly, then asks
- * another machine whether it reaches it; when both fail it is suspect, and down after `suspectMs`.
- * Any sign of life makes it up again.
+ * (a beat). A keeper that has not heard of one for `beatAskMs` asks it directly and asks another
+ * machine whether it reaches it; when both fail and the silence is `beatSilenceMs` long it is
+ * suspect, and down after `suspectMs`. Any sign of life makes it up again.
  *
  * Silence is counted in ticks that this machine lived through: after a sleep of its own it suspects
  * nobody for that.
@@ -14,19 +14,34 @@ import { type Clock, deadline, type Timer } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import type { MachineReport } from '../kernel/types.ts'
-import type { Links } from './links.ts'
+import type { Beat } from './beat.ts'
 import type { MachineRecord } from './members.ts'
-import type { Sighting } from './peer.ts'
+import type { Peer, Sighting } from './peer.ts'
+import type { Fitness } from './reconcile/leadership.ts'
+
+/** How others are reached; Links, or a simulated network. */
+export interface PeerLinks {
+  peer(
+    machineId: string,
+    signal: AbortSignal,
+  ): Promise<Pick<Peer, 'beat' | 'report' | 'reaches' | 'sightings'>>
+  seen(machineId: string): void
+  seenAtMs(machineId: string): number | undefined
+}
 
 export interface LivenessDeps {
   readonly clock: Clock
   readonly random: Random
-  readonly links: Links
+  readonly links: PeerLinks
   readonly self: () => string
   readonly machines: () => readonly MachineRecord[]
   /** Ids of the machines that are told. */
   readonly keepers: () => readonly string[]
-  readonly report: () => MachineReport
+  readonly beat: () => Beat
+  /** A machine that keeps the state did not take a beat in time. */
+  readonly keeperSilent: (machineId: string) => void
+  /** A machine is seen differently than before. */
+  readonly changed: (machineId: string) => void
 }
 
 /** What a keeper holds of one machine. */
@@ -39,6 +54,7 @@ interface Watched {
   /** Whether there was a sign of life, or a failed look for one, since this agent started. */
   known: boolean
   report?: MachineReport
+  fitness?: Fitness | undefined
   seenAtMs?: number
 }
 
@@ -67,15 +83,27 @@ export class Liveness implements Disposable {
     this.#timer?.[Symbol.dispose]()
   }
 
-  /** A beat came in, or any other answer with a report. */
+  beatFrom(machineId: string, { report, fitness }: Beat): void {
+    this.heard(machineId, report)
+    this.#watch(machineId).fitness = fitness
+  }
+
+  /** Any sign of life. */
   heard(machineId: string, report?: MachineReport): void {
     const watched = this.#watch(machineId)
     watched.silentMs = 0
     watched.known = true
-    if (watched.status !== 'up') watched.forMs = 0
-    watched.status = 'up'
     watched.seenAtMs = this.#deps.clock.wallMs()
     if (report !== undefined) watched.report = report
+    if (watched.status === 'up') return
+    watched.forMs = 0
+    watched.status = 'up'
+    this.#deps.changed(machineId)
+  }
+
+  /** What a machine that keeps the state last said of its fitness to lead. */
+  fitnessOf(machineId: string): Fitness | undefined {
+    return this.#watched.get(machineId)?.fitness
   }
 
   /** How this machine itself sees the others. Without a keeper's beats that is by its links. */
@@ -129,7 +157,7 @@ export class Liveness implements Disposable {
         const watched = this.#watch(machineId)
         if (report !== undefined) this.heard(machineId, report)
         // One that has just joined has its time to begin.
-        else if (watched.silentMs >= limits.beatSilenceMs) this.#suspect(watched)
+        else if (watched.silentMs >= limits.beatSilenceMs) this.#suspect(machineId, watched)
       }),
     )
     return this.own()
@@ -161,14 +189,15 @@ export class Liveness implements Disposable {
   async #beat(keeper: string): Promise<void> {
     if (this.#beating.has(keeper)) return
     this.#beating.add(keeper)
-    const { clock, links, report } = this.#deps
+    const { clock, links, beat } = this.#deps
     using limit = deadline(clock, limits.beatSilenceMs, this.#life.signal)
     try {
       const peer = await links.peer(keeper, limit.signal)
-      await peer.beat(report(), limit)
+      await peer.beat(beat(), limit)
       links.seen(keeper)
     } catch {
-      // The keeper is away; it will hear of us when it is back.
+      // It will hear of us when it is back; who waits for its answers should ask another one.
+      if (!this.#life.signal.aborted) this.#deps.keeperSilent(keeper)
     } finally {
       this.#beating.delete(keeper)
     }
@@ -184,7 +213,7 @@ export class Liveness implements Disposable {
       watched.silentMs += passedMs
       watched.forMs += passedMs
       if (watched.status === 'suspect' && watched.forMs >= limits.suspectMs) watched.status = 'down'
-      if (watched.silentMs >= limits.beatSilenceMs && !watched.asking) {
+      if (watched.silentMs >= limits.beatAskMs && !watched.asking) {
         void this.#ask(machineId, watched)
       }
     }
@@ -197,19 +226,21 @@ export class Liveness implements Disposable {
   async #ask(machineId: string, watched: Watched): Promise<void> {
     watched.asking = true
     try {
-      const reached = (await this.#reaches(machineId)) || (await this.#reachesThrough(machineId))
+      const asked = [this.#reaches(machineId), this.#reachesThrough(machineId)]
+      const reached = (await Promise.all(asked)).some((each) => each)
       if (reached) this.heard(machineId)
-      else this.#suspect(watched)
+      else if (watched.silentMs >= limits.beatSilenceMs) this.#suspect(machineId, watched)
     } finally {
       watched.asking = false
     }
   }
 
-  #suspect(watched: Watched): void {
+  #suspect(machineId: string, watched: Watched): void {
     watched.known = true
     if (watched.status !== 'up') return
     watched.status = 'suspect'
     watched.forMs = watched.silentMs
+    this.#deps.changed(machineId)
   }
 
   async #reaches(machineId: string): Promise<boolean> {
@@ -241,7 +272,7 @@ export class Liveness implements Disposable {
     )
     const other = others[Math.floor(random.next() * others.length)]
     if (other === undefined) return false
-    using limit = deadline(clock, limits.beatSilenceMs, this.#life.signal)
+    using limit = deadline(clock, limits.beatSilenceMs / 2, this.#life.signal)
     try {
       return await (await links.peer(other.machineId, limit.signal)).reaches(machineId, limit)
     } catch {

@@ -38,7 +38,13 @@ import { OwnAddress } from './own-address.ts'
 import { peerInterface } from './peer.ts'
 import { PeerTarget, type PeerTargetDeps } from './peer-target.ts'
 import { type MachinePort, openMachinePort } from './port.ts'
-import { listenAddress, listenPeer, type PortSettings, peerUrlOf } from './port-settings.ts'
+import {
+  listenAddress,
+  listenPeer,
+  type PortSettings,
+  peerUrlOf,
+  stateSilenceMs,
+} from './port-settings.ts'
 import { StateKeeping } from './state-keeping.ts'
 import { Relay } from './streams/relay.ts'
 import { StreamServer } from './streams/stream-server.ts'
@@ -115,7 +121,9 @@ export class FleetMember implements AsyncDisposable {
       self: () => machineId,
       machines,
       keepers,
-      report: () => local.report(),
+      beat: () => ({ report: local.report(), sequence: 0 }),
+      keeperSilent: () => {},
+      changed: () => {},
     })
     this.keeping = new StateKeeping(
       {
@@ -134,6 +142,7 @@ export class FleetMember implements AsyncDisposable {
         runtimeDir: options.runtimeDir,
         machineId,
         listenPeer: listenPeer(options.settings),
+        silentMs: stateSilenceMs(options.settings),
         hosts: () => globalAddresses(),
       },
     )
@@ -278,6 +287,8 @@ export class FleetMember implements AsyncDisposable {
       partForPeer: (caller) => local.partForPeer(caller),
       report: () => local.report(),
       liveness: this.liveness,
+      onBeat: (machineId, beat) => this.liveness.beatFrom(machineId, beat),
+      hosted: () => ({ sequence: 0, instances: [] }),
       renew: (machineId, publicKey, signal) =>
         this.#authority.issue(machineId, publicKey, { signal }),
       stateService: () => this.keeping.service(),
@@ -419,8 +430,9 @@ export class FleetMember implements AsyncDisposable {
       )
       return
     }
-    if (name !== undefined) this.#deps.report(`${name} is not in the fleet any more`)
-    this.links.drop(machineId)
+    const why = `${name ?? machineId} is not in the fleet any more`
+    if (name !== undefined) this.#deps.report(why)
+    this.links.drop(machineId, why)
     this.relay.drop(machineId)
     this.#live.revoke(machineId)
   }

@@ -1,15 +1,19 @@
 /** This machine, as a peer may use it: the main object of each link that another machine opens. */
 import { HolonError } from '../base/errors.ts'
 import type { CallOptions, MachineReport } from '../kernel/types.ts'
+import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
 import type { Liveness } from './liveness.ts'
 import type { MachinePart, Peer, PeerCaller, Sighting } from './peer.ts'
+import type { HostedReport } from './reconcile/reports.ts'
 import type { StateService } from './state/state-service.ts'
 
 export interface PeerTargetDeps {
   readonly partForPeer: (caller: PeerCaller) => MachinePart
   readonly report: () => MachineReport
   readonly liveness: Liveness
+  readonly onBeat: (machineId: string, beat: Beat) => void
+  readonly hosted: () => HostedReport
   /** A certificate for a member's key; `unsupported` where the CA is not at hand. */
   readonly renew: (machineId: string, publicKey: string, signal: AbortSignal) => Promise<string>
   /** Undefined where State is reached over links only. */
@@ -37,8 +41,12 @@ export class PeerTarget implements Peer {
     return this.#deps.report()
   }
 
-  async beat(report: MachineReport): Promise<void> {
-    this.#deps.liveness.heard(this.#machineId, report)
+  async beat(beat: Beat): Promise<void> {
+    this.#deps.onBeat(this.#machineId, beat)
+  }
+
+  async hosted(): Promise<HostedReport> {
+    return this.#deps.hosted()
   }
 
   async sightings({ signal }: CallOptions): Promise<readonly Sighting[]> {

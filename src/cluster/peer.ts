@@ -7,7 +7,9 @@ import type { System } from '../kernel/kernel.ts'
 import type { CallOptions, MachineReport, ProcessQuery } from '../kernel/types.ts'
 import { defineInterface } from '../rpc/interface.ts'
 import { processInterface, runInterface, unitInterface } from '../rpc/wire.ts'
+import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
+import type { HostedReport } from './reconcile/reports.ts'
 import { type StateService, stateServiceInterface } from './state/state-service.ts'
 
 /** Rows of an answer as JSON text, to be put together without making objects of them. */
@@ -57,7 +59,9 @@ export interface Peer {
   /** Idempotent. */
   report(options: CallOptions): Promise<MachineReport>
   /** "I am alive, and this is how I am." Idempotent. */
-  beat(report: MachineReport, options: CallOptions): Promise<void>
+  beat(beat: Beat, options: CallOptions): Promise<void>
+  /** What it runs for the fleet, with the number that its beats carry. Idempotent. */
+  hosted(options: CallOptions): Promise<HostedReport>
   /** How this machine sees all others; `unsupported` unless it keeps the state. Idempotent. */
   sightings(options: CallOptions): Promise<readonly Sighting[]>
   /** Whether this machine reaches that one now. Idempotent. */
@@ -95,6 +99,7 @@ export const peerInterface = defineInterface<Peer>('Peer', {
   part: { args: 1, idempotent: true, returns: partInterface },
   report: { args: 0, idempotent: true },
   beat: { args: 1, idempotent: true },
+  hosted: { args: 0, idempotent: true },
   sightings: { args: 0, idempotent: true },
   reaches: { args: 1, idempotent: true },
   renew: { args: 1, idempotent: true },

@@ -1,0 +1,149 @@
+/**
+ * The fleet's units, on a machine that keeps the state: it follows what is wanted and where things
+ * are, and when it leads, decides. All such machines stand by, warm, so that another one goes on
+ * within a moment.
+ */
+import { type Clock, deadline, type Timer } from '../../base/clock.ts'
+import { asHolonError } from '../../base/errors.ts'
+import type { Random } from '../../base/random.ts'
+import { commit, newOperationId } from '../../state/commit.ts'
+import type { State } from '../../state/port.ts'
+import { ControlView } from './control-view.ts'
+import { type ControlledMachine, Controller, type UnitFacts } from './controller.ts'
+import { type Fitness, type LeaderRecord, leaderKey, reasonToLead } from './leadership.ts'
+import type { Placer } from './placer.ts'
+import { type HostedReport, Reports } from './reports.ts'
+
+export interface ControlDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly state: State
+  readonly placer: Placer
+  readonly self: string
+  /** Ids of the machines that keep the state. */
+  readonly keepers: () => readonly string[]
+  readonly machines: () => readonly ControlledMachine[]
+  /** What a machine that keeps the state last said of itself. */
+  readonly fitnessOf: (machineId: string) => Fitness | undefined
+  /** The number of this machine's own report. */
+  readonly sequence: () => number
+  readonly ask: (machineId: string, signal: AbortSignal) => Promise<HostedReport>
+  readonly facts: (unit: string, spec: number, signal: AbortSignal) => Promise<UnitFacts>
+  readonly decided: (unit: string, what: string, why: string, slot?: number) => void
+  readonly report: (message: string) => void
+}
+
+const tickMs = 250
+const takeOverTimeoutMs = 3_000
+
+export class Control implements Disposable {
+  readonly view: ControlView
+  readonly reports: Reports
+  readonly controller: Controller
+  readonly #deps: ControlDeps
+  readonly #writer: string
+  readonly #life = new AbortController()
+  #timer: Timer | undefined
+
+  constructor(deps: ControlDeps, writer: string) {
+    const { clock, state, report, ask } = deps
+    this.#deps = deps
+    this.#writer = writer
+    this.view = new ControlView({
+      clock,
+      state,
+      report,
+      changed: (unit) => this.controller.changed(unit),
+    })
+    this.reports = new Reports({
+      clock,
+      ask,
+      changed: (machineId) => this.controller.machineChanged(machineId),
+    })
+    this.controller = new Controller({ ...deps, view: this.view, reports: this.reports }, writer)
+  }
+
+  start(): void {
+    this.view.start()
+    void this.#tick()
+  }
+
+  [Symbol.dispose](): void {
+    this.#life.abort()
+    this.#timer?.[Symbol.dispose]()
+    this.controller[Symbol.dispose]()
+    this.reports[Symbol.dispose]()
+    this.view[Symbol.dispose]()
+  }
+
+  get leads(): boolean {
+    return this.view.leader?.record.machineId === this.#deps.self
+  }
+
+  /** How fit this machine is to lead, for its beats. */
+  get fitness(): Fitness {
+    return { hears: this.#up().length, stateSilentMs: this.view.silentMs }
+  }
+
+  /** A beat came with the number of its machine's report. */
+  heard(machineId: string, sequence: number): void {
+    this.reports.heard(machineId, sequence)
+  }
+
+  async #tick(): Promise<void> {
+    const { clock, report } = this.#deps
+    try {
+      await this.#judge()
+    } catch (error) {
+      if (!this.#life.signal.aborted) report(`take over the lead: ${asHolonError(error).message}`)
+    }
+    this.controller.leads = this.leads
+    if (this.leads) this.heard(this.#deps.self, this.#deps.sequence())
+    if (this.#life.signal.aborted) return
+    this.#timer = clock.timer(tickMs, () => void this.#tick(), { background: true })
+  }
+
+  async #judge(): Promise<void> {
+    const { self, keepers, fitnessOf } = this.#deps
+    // Before the state was heard there is no telling who leads.
+    if (!Number.isFinite(this.view.silentMs)) return
+    const up = new Set([self, ...this.#up()])
+    const leader = this.view.leader
+    const isKeeper = leader !== undefined && keepers().includes(leader.record.machineId)
+    const reason = reasonToLead({
+      self,
+      own: this.fitness,
+      leader: leader?.record,
+      leaderIsUp: isKeeper && up.has(leader.record.machineId),
+      leaderFitness: leader === undefined ? undefined : fitnessOf(leader.record.machineId),
+      candidates: keepers().filter((id) => up.has(id)),
+    })
+    if (reason !== undefined) await this.#takeOver(reason)
+  }
+
+  async #takeOver(reason: string): Promise<void> {
+    const { clock, random, state, self, report } = this.#deps
+    const before = this.view.leader
+    const record: LeaderRecord = { machineId: self, term: (before?.record.term ?? 0) + 1 }
+    using limit = deadline(clock, takeOverTimeoutMs, this.#life.signal)
+    const result = await commit(
+      { clock, random },
+      state,
+      {
+        if: [{ key: leaderKey, revision: before?.revision ?? 0 }],
+        then: [{ kind: 'put', key: leaderKey, value: record, schema: 1 }],
+        operationId: newOperationId(random),
+        writer: this.#writer,
+      },
+      limit,
+    )
+    if (result.kind !== 'done') return
+    this.view.wroteLeader({ record, revision: result.revision })
+    report(`this machine decides where units run now: ${reason}`)
+  }
+
+  #up(): readonly string[] {
+    const machines = this.#deps.machines()
+    return machines.filter(({ presence }) => presence === 'up').map(({ machineId }) => machineId)
+  }
+}

@@ -1,0 +1,58 @@
+/** What the fleet needs of a machine that runs instances: the agent's units, or a simulated one. */
+import type { HeldLease } from '../lease/holder.ts'
+
+/**
+ * `starting`: not ready yet. `ended`: it was over, and its unit's Restart= asks for no more.
+ * `failed`: the same after failures. `stopped`: ended because it was asked to, by an agent that did
+ * not live to clear it, or by its keeper with the lease. `refused`: it could not even be started.
+ */
+export type HostedPhase =
+  | 'starting'
+  | 'ready'
+  | 'stopping'
+  | 'ended'
+  | 'failed'
+  | 'stopped'
+  | 'refused'
+
+/** An instance of the fleet, as the machine that has it sees it. */
+export interface HostedInstance {
+  readonly unit: string
+  readonly slot: number
+  readonly generation: number
+  readonly spec: number
+  readonly exclusive: boolean
+  readonly phase: HostedPhase
+  /** How it came to this phase, for people: "result exit-code, status 1". */
+  readonly why: string
+  /** How long it has been in this phase, when this was told. */
+  readonly forMs: number
+}
+
+export interface StartOrder {
+  readonly unit: string
+  readonly slot: number
+  readonly generation: number
+  readonly spec: number
+  readonly text: string
+  /** With it the instance ends at that moment, on either clock, unless it is moved. */
+  readonly lease?: HeldLease
+}
+
+export interface InstanceHost {
+  /** In order of unit and slot; also those that have ended. */
+  instances(): readonly HostedInstance[]
+  /**
+   * Resolves once it is started, ready or not. Replaces what has ended in its place; `conflict`
+   * when something still runs there. Rejects with what is wrong when nothing was started.
+   */
+  start(order: StartOrder, signal: AbortSignal): Promise<void>
+  /**
+   * Resolves when nothing of it is left, and it is not listed any more. Nothing there: no error.
+   */
+  stop(unit: string, slot: number, why: string, signal: AbortSignal): Promise<void>
+  /** All instances that were started under the lease's epoch now end when it does. */
+  extend(lease: HeldLease): void
+  /** `changed` is called whenever `instances` may answer differently. */
+  onChange(changed: () => void): void
+}

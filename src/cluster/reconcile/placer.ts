@@ -1,0 +1,32 @@
+/** What the leader asks of a scheduler; sched/ decides, this names the questions. */
+
+import type { MachineReport } from '../../kernel/types.ts'
+import type { PlacementRules } from '../../unit/placement-rules.ts'
+import type { Place } from './unit-view.ts'
+
+export interface PlacerMachine {
+  readonly machineId: string
+  readonly name: string
+  readonly zone: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly report: MachineReport | undefined
+  /** Why nothing new is placed there; undefined where it may be. */
+  readonly closed: string | undefined
+}
+
+export interface Placer {
+  /** All machines, as they are now. */
+  setMachines(machines: readonly PlacerMachine[]): void
+  /** Where the unit's instances are, second places included: each by slot. */
+  setUnit(
+    unit: string,
+    rules: PlacementRules | undefined,
+    places: readonly { readonly slot: number; readonly machineId: string }[],
+  ): void
+  /** The place counts as taken until `setUnit`. */
+  place(unit: string, slot: number, avoid: ReadonlySet<string>): Place
+  /** Machines that fit a unit with Global=. */
+  everywhere(unit: string): readonly string[]
+  /** The slots to give up first, for `count` fewer. */
+  surplus(unit: string, count: number): readonly number[]
+}

@@ -1,0 +1,235 @@
+/**
+ * What a leader does about one slot, pure: one outcome, or nothing to do.
+ *
+ * Where an instance must not run twice (`at-most`), a slot is taken from a machine only when it was
+ * never claimed, was given back, or the lease behind its claim was broken first. Anything else may
+ * run in two places for a while, and does so on purpose: a second place is ready before the first
+ * one is given up.
+ */
+import type { ObservedLease } from '../lease/observer.ts'
+import type { SeenSlot } from './control-view.ts'
+import type { NextPlace, SlotRecord } from './records.ts'
+import type { Place, UnitView } from './unit-view.ts'
+
+export interface SlotChange {
+  readonly kind: 'slot'
+  readonly slot: number
+  readonly before: SeenSlot | undefined
+  readonly after: SlotRecord | undefined
+  /** The lease that must still be as it was seen: a claim is void only while it is. */
+  readonly lease?: { readonly machineId: string; readonly revision: number }
+  readonly reason: string
+}
+
+export type SlotOutcome =
+  | SlotChange
+  | {
+      readonly kind: 'break'
+      readonly slot: number
+      readonly machineId: string
+      readonly lease: ObservedLease
+    }
+  | { readonly kind: 'wait'; readonly slot: number; readonly why: string }
+
+/** A slot that should not be. */
+export function giveUp(view: UnitView, seen: SeenSlot): SlotOutcome | undefined {
+  const { record } = seen
+  const reason = view.input.spec?.record.wanted
+    ? 'there are more instances than wanted'
+    : 'the unit is not wanted any more'
+  if (!record.exclusive) return change(view, seen, undefined, reason)
+  if (record.machineId === '') return undefined
+  if (!view.isFree(seen)) return askBack(view, seen, reason)
+  // Kept for its generation, which must never fall.
+  const { unit, slot, generation, spec, exclusive } = record
+  const kept = { unit, slot, generation, spec, exclusive, machineId: '', wish: 'stop' } as const
+  return change(view, seen, { ...kept, why: reason, atMs: view.context.wallMs }, reason)
+}
+
+/** A slot that should be; `onlyOn` when it is there for that machine. */
+export function keep(view: UnitView, slot: number, onlyOn?: string): SlotOutcome | undefined {
+  const seen = view.input.slots.get(slot)
+  if (seen === undefined || seen.record.machineId === '') {
+    return assign(view, slot, seen, { onlyOn, reason: 'it is wanted and has no place' })
+  }
+  const { record } = seen
+  if (view.context.presence(record.machineId) !== 'up') return replaceLost(view, seen, onlyOn)
+  if (record.exclusive) return keepExclusive(view, seen)
+  if (record.next !== undefined) return withNext(view, seen, record.next)
+  return onlyOn === undefined ? keepAvailable(view, seen) : undefined
+}
+
+function keepAvailable(view: UnitView, seen: SeenSlot): SlotOutcome | undefined {
+  const { slot, machineId } = seen.record
+  const failure = view.failureOf(seen)
+  if (failure !== undefined) return assign(view, slot, seen, { reason: failure, failure })
+  if (!view.context.isDraining(machineId)) return undefined
+  return prepareNext(view, seen, `${view.context.nameOf(machineId)} is drained`)
+}
+
+function replaceLost(
+  view: UnitView,
+  seen: SeenSlot,
+  onlyOn: string | undefined,
+): SlotOutcome | undefined {
+  const { slot, machineId, exclusive, next } = seen.record
+  const { context } = view
+  const isGone = context.presence(machineId) === 'gone'
+  const name = context.nameOf(machineId)
+  const reason = isGone ? `${name} left the fleet` : `${name} is silent`
+  const paused = isGone ? undefined : context.evictionsPaused(machineId)
+  if (paused !== undefined) return wait(slot, paused)
+  if (exclusive) return takeFromLost(view, seen, reason)
+  if (next !== undefined && view.isReady(seen, next.machineId)) {
+    return promote(view, seen, next, `${reason}; the second place is ready`)
+  }
+  if (onlyOn === undefined) return assign(view, slot, seen, { reason })
+  return isGone ? change(view, seen, undefined, reason) : wait(slot, reason)
+}
+
+function keepExclusive(view: UnitView, seen: SeenSlot): SlotOutcome | undefined {
+  const { slot, machineId, claim, wish, why } = seen.record
+  const { context } = view
+  const name = context.nameOf(machineId)
+  if (claim !== undefined && context.leaseIsOverdue(machineId)) {
+    return takeFromLost(view, seen, `the lease of ${name} was not renewed`)
+  }
+  const failure = view.failureOf(seen)
+  const leaves = failure !== undefined || context.isDraining(machineId)
+  if (wish === 'run' && !leaves) return undefined
+  const reason = failure ?? (leaves ? `${name} is drained` : why)
+  if (view.isFree(seen)) return assign(view, slot, seen, { reason, failure })
+  const obstacle = wish === 'run' ? reasonToStay(view, seen) : undefined
+  if (obstacle !== undefined) return wait(slot, `${reason}; ${obstacle}`)
+  return askBack(view, seen, reason, failure)
+}
+
+/** It can only be stopped first and started elsewhere then: not for nothing, and not too many. */
+function reasonToStay(view: UnitView, seen: SeenSlot): string | undefined {
+  const { slot, machineId } = seen.record
+  const place = view.context.place(slot, new Set([machineId]))
+  if (place.kind === 'nowhere') return place.why
+  if (!view.isReady(seen) || view.readyCount() > view.floor) return undefined
+  return 'there would be fewer than MinInstances='
+}
+
+function takeFromLost(view: UnitView, seen: SeenSlot, reason: string): SlotOutcome {
+  const { slot, machineId } = seen.record
+  if (view.isFree(seen)) return assign(view, slot, seen, { reason })
+  const lease = view.context.lease(machineId)
+  if (lease !== undefined && view.context.leaseIsOverdue(machineId)) {
+    return { kind: 'break', slot, machineId, lease }
+  }
+  return wait(slot, `${reason}; it may run there until its lease is over`)
+}
+
+function askBack(view: UnitView, seen: SeenSlot, reason: string, failure?: string): SlotOutcome {
+  const { record } = seen
+  if (view.context.leaseIsOverdue(record.machineId)) return takeFromLost(view, seen, reason)
+  if (record.wish === 'stop') return wait(record.slot, `${reason}; it is being stopped`)
+  const failures = view.failures(seen, failure)
+  const after = failures.length === 0 ? record : { ...record, failures }
+  return change(view, seen, { ...after, wish: 'stop', why: reason }, reason)
+}
+
+interface Assignment {
+  readonly reason: string
+  readonly onlyOn?: string | undefined
+  /** Set when it failed where it is. */
+  readonly failure?: string | undefined
+}
+
+function assign(
+  view: UnitView,
+  slot: number,
+  seen: SeenSlot | undefined,
+  { reason, onlyOn, failure }: Assignment,
+): SlotOutcome {
+  const { input, context } = view
+  const { spec, rules } = input
+  if (spec === undefined || rules === undefined) return wait(slot, 'its text cannot be read')
+  const failures = view.failures(seen, failure)
+  const place = onlyOn === undefined ? findPlace(view, slot, seen, failure) : only(onlyOn)
+  if (place.kind === 'nowhere') return wait(slot, place.why)
+  const after: SlotRecord = {
+    unit: input.unit,
+    slot,
+    machineId: place.machineId,
+    generation: (seen?.record.generation ?? 0) + 1,
+    // A rollout decides when it gets another text, not the loss of a machine.
+    spec: seen?.record.machineId ? seen.record.spec : spec.record.spec,
+    exclusive: rules.partition === 'at-most',
+    wish: 'run',
+    why: `${reason}; ${place.why}`,
+    atMs: context.wallMs,
+    ...(failures.length === 0 ? {} : { failures }),
+  }
+  return change(view, seen, after, after.why)
+}
+
+/** Better where it failed before than nowhere, unless it is there now. */
+function findPlace(
+  view: UnitView,
+  slot: number,
+  seen: SeenSlot | undefined,
+  failure: string | undefined,
+): Place {
+  const avoid = new Set(view.failures(seen, failure).map(({ machineId }) => machineId))
+  const place = view.context.place(slot, avoid)
+  const retry = place.kind === 'nowhere' && avoid.size > 0 && failure === undefined
+  return retry ? view.context.place(slot, new Set()) : place
+}
+
+function only(machineId: string): Place {
+  return { kind: 'placed', machineId, why: 'it runs on every machine' }
+}
+
+/** Starts it with the wanted text in another place, before it ends where it is. */
+export function prepareNext(view: UnitView, seen: SeenSlot, reason: string): SlotOutcome {
+  const { record } = seen
+  const place = view.context.place(record.slot, new Set([record.machineId]))
+  if (place.kind === 'nowhere') return wait(record.slot, `${reason}; ${place.why}`)
+  const { machineId, why } = place
+  const spec = view.input.spec?.record.spec ?? record.spec
+  const next = { machineId, generation: record.generation + 1, spec }
+  return change(view, seen, { ...record, next }, `${reason}; ${why}`)
+}
+
+function withNext(view: UnitView, seen: SeenSlot, next: NextPlace): SlotOutcome {
+  const { context } = view
+  const name = context.nameOf(next.machineId)
+  if (view.isSettled(seen, next.machineId)) {
+    return promote(view, seen, next, `it is ready on ${name}`)
+  }
+  const hosted = view.hosted(seen, next.machineId)
+  const isBad = hosted?.phase === 'failed' || hosted?.phase === 'refused'
+  const isLost = context.presence(next.machineId) !== 'up' || context.isDraining(next.machineId)
+  if (!isBad && !isLost) return wait(seen.record.slot, `it is being started on ${name}`)
+  const { next: _, ...alone } = seen.record
+  const reason = isBad ? `it did not start on ${name}: ${hosted.why}` : `${name} is lost`
+  return change(view, seen, alone, reason)
+}
+
+function promote(view: UnitView, seen: SeenSlot, next: NextPlace, reason: string): SlotOutcome {
+  const { next: _, ...record } = seen.record
+  return change(view, seen, { ...record, ...next, why: reason }, reason)
+}
+
+export function wait(slot: number, why: string): SlotOutcome {
+  return { kind: 'wait', slot, why }
+}
+
+export function change(
+  view: UnitView,
+  before: SeenSlot | undefined,
+  after: SlotRecord | undefined,
+  reason: string,
+): SlotChange {
+  const slot = after?.slot ?? before?.record.slot ?? 0
+  const made = { kind: 'slot', slot, before, after, reason } as const
+  const claim = before?.record.claim
+  if (before === undefined || claim === undefined || claim === after?.claim) return made
+  const { machineId } = before.record
+  const revision = view.context.lease(machineId)?.revision ?? 0
+  return { ...made, lease: { machineId, revision } }
+}

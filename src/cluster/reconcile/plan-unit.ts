@@ -1,0 +1,118 @@
+/**
+ * What a leader does about one unit, pure: what is wanted, where its instances belong and what the
+ * machines say of them give the changes to make now, each with its reason. At most one change for a
+ * slot; what follows from it is decided when it was made.
+ */
+import type { PlacementRules } from '../../unit/placement-rules.ts'
+import { planRollout } from './plan-rollout.ts'
+import { giveUp, keep, type SlotOutcome, wait } from './plan-slot.ts'
+import type { SpecRecord } from './records.ts'
+import { type PlanContext, type UnitPlanInput, UnitView } from './unit-view.ts'
+
+export type UnitChange =
+  | Exclude<SlotOutcome, { readonly kind: 'wait' }>
+  | { readonly kind: 'spec'; readonly after: SpecRecord; readonly reason: string }
+
+export interface UnitPlan {
+  readonly unit: string
+  readonly changes: readonly UnitChange[]
+  /** What cannot be done now, and why: by slot. */
+  readonly waiting: ReadonlyMap<number, string>
+}
+
+export function planUnit(input: UnitPlanInput, context: PlanContext): UnitPlan {
+  const view = new UnitView(input, context)
+  const { unit, spec, rules, slots } = input
+  // A text that cannot be read stops nothing.
+  if (spec?.record.wanted && rules === undefined) {
+    return { unit, changes: [], waiting: new Map() }
+  }
+  const wanted = wantedSlots(view)
+  const outcomes: SlotOutcome[] = []
+  for (const [slot, seen] of slots) {
+    if (!wanted.has(slot)) outcomes.push(...some(giveUp(view, seen)))
+  }
+  for (const [slot, onlyOn] of wanted) outcomes.push(...some(keep(view, slot, onlyOn)))
+  const gentle = notTooManyMoves(view, outcomes)
+  const rollout = planRollout(view, new Set(gentle.map(({ slot }) => slot)))
+  return collect(view, [...wanted.keys()], [...gentle, ...rollout.slots], rollout.spec)
+}
+
+function some(outcome: SlotOutcome | undefined): readonly SlotOutcome[] {
+  return outcome === undefined ? [] : [outcome]
+}
+
+function collect(
+  view: UnitView,
+  wanted: readonly number[],
+  outcomes: readonly SlotOutcome[],
+  spec: Extract<UnitChange, { kind: 'spec' }> | undefined,
+): UnitPlan {
+  const changes: UnitChange[] = spec === undefined ? [] : [spec]
+  const waiting = new Map<number, string>()
+  const settled = new Set<number>()
+  for (const outcome of outcomes) {
+    settled.add(outcome.slot)
+    if (outcome.kind === 'wait') waiting.set(outcome.slot, outcome.why)
+    else changes.push(outcome)
+  }
+  // What is not ready is looked at again: that it takes too long is no event.
+  for (const slot of wanted) {
+    const seen = view.input.slots.get(slot)
+    if (seen === undefined || settled.has(slot) || view.isReady(seen)) continue
+    waiting.set(slot, `it is not ready yet on ${view.context.nameOf(seen.record.machineId)}`)
+  }
+  return { unit: view.input.unit, changes, waiting }
+}
+
+/** Second places are made some at a time, as a rollout goes. */
+function notTooManyMoves(view: UnitView, outcomes: readonly SlotOutcome[]): readonly SlotOutcome[] {
+  let room = view.step
+  for (const { record } of view.input.slots.values()) if (record.next !== undefined) room -= 1
+  return outcomes.map((outcome) => {
+    const isMove =
+      outcome.kind === 'slot' && outcome.after?.next !== undefined && !outcome.before?.record.next
+    if (!isMove) return outcome
+    room -= 1
+    return room >= 0 ? outcome : wait(outcome.slot, `${outcome.reason}; others move first`)
+  })
+}
+
+/** Slots that should be, each with its machine where it is there for that machine. */
+function wantedSlots(view: UnitView): ReadonlyMap<number, string | undefined> {
+  const { spec, rules, slots } = view.input
+  if (spec === undefined || rules === undefined || !spec.record.wanted) return new Map()
+  if (rules.global) return wantedEverywhere(view, rules)
+  const { instances, maxInstances = Number.POSITIVE_INFINITY } = rules
+  const count = Math.min(spec.record.scale ?? instances, maxInstances)
+  const numbers = new Set<number>()
+  for (const [slot, { record }] of slots) if (record.machineId !== '') numbers.add(slot)
+  if (numbers.size > count) {
+    for (const slot of view.context.surplus(numbers.size - count)) numbers.delete(slot)
+  }
+  for (let slot = 1; numbers.size < count; slot++) numbers.add(slot)
+  return new Map([...numbers].sort((a, b) => a - b).map((slot) => [slot, undefined]))
+}
+
+function wantedEverywhere(
+  { context, input: { slots } }: UnitView,
+  { perNode }: PlacementRules,
+): ReadonlyMap<number, string> {
+  const missing = new Map<string, number>()
+  for (const machineId of context.everywhere()) missing.set(machineId, Math.max(1, perNode))
+  const wanted = new Map<number, string>()
+  for (const [slot, { record }] of slots) {
+    const left = missing.get(record.machineId) ?? 0
+    if (left === 0) continue
+    missing.set(record.machineId, left - 1)
+    wanted.set(slot, record.machineId)
+  }
+  let slot = 1
+  for (const [machineId, left] of missing) {
+    for (let i = 0; i < left; i++) {
+      while (wanted.has(slot) || slots.has(slot)) slot += 1
+      wanted.set(slot, machineId)
+    }
+  }
+  return wanted
+}

@@ -1,0 +1,139 @@
+/** One unit as a leader plans it: what is wanted and known of it, and the questions about that. */
+import { minInstances, type PlacementRules, rolloutCount } from '../../unit/placement-rules.ts'
+import type { ObservedLease } from '../lease/observer.ts'
+import { isVoid } from '../lease/record.ts'
+import type { SeenSlot } from './control-view.ts'
+import type { HostedInstance } from './host.ts'
+import type { SlotFailure, SpecRecord, Stored } from './records.ts'
+
+/** `silent`: suspected to be dead. `gone`: not in the fleet any more. */
+export type Presence = 'up' | 'silent' | 'gone'
+
+export type Place =
+  | { readonly kind: 'placed'; readonly machineId: string; readonly why: string }
+  | { readonly kind: 'nowhere'; readonly why: string }
+
+/** What is known of the fleet while a unit is planned. */
+export interface PlanContext {
+  readonly nowMs: number
+  readonly wallMs: number
+  presence(machineId: string): Presence
+  /** Set where what is silent is left alone, with the reason: too much is silent at once. */
+  evictionsPaused(machineId: string): string | undefined
+  isDraining(machineId: string): boolean
+  nameOf(machineId: string): string
+  /** Whether the machine has said what it runs, since this leader listens. */
+  hasReported(machineId: string): boolean
+  /** What the machine says of it; undefined when it has said nothing of it. */
+  hosted(machineId: string, unit: string, slot: number): HostedInstance | undefined
+  lease(machineId: string): ObservedLease | undefined
+  leaseIsOverdue(machineId: string): boolean
+  /** A place for an instance, and it counts as taken. */
+  place(slot: number, avoid: ReadonlySet<string>): Place
+  /** Machines that fit a unit that runs on every one of them. */
+  everywhere(): readonly string[]
+  /** The slots to give up first. */
+  surplus(count: number): readonly number[]
+}
+
+export interface UnitPlanInput {
+  readonly unit: string
+  readonly spec: Stored<SpecRecord> | undefined
+  /** Of the text that is wanted now; undefined when it cannot be read. */
+  readonly rules: PlacementRules | undefined
+  /** A ready instance counts as settled after this. */
+  readonly settleMs: number
+  /** An instance that is not ready after this is a bad one, to a rollout. */
+  readonly readyTimeoutMs: number
+  readonly slots: ReadonlyMap<number, SeenSlot>
+}
+
+/** A failed instance is tried elsewhere after this, and twice as long each time. */
+const failedPauseMs = 10_000
+/** A machine that is up has so long to take up what it was given. */
+const takeUpMs = 15_000
+const failuresKeptMs = 600_000
+const failuresMax = 8
+
+export class UnitView {
+  readonly input: UnitPlanInput
+  readonly context: PlanContext
+
+  constructor(input: UnitPlanInput, context: PlanContext) {
+    this.input = input
+    this.context = context
+  }
+
+  /** What the machine says of this very instance, not of one before it. */
+  hosted(seen: SeenSlot, machineId: string): HostedInstance | undefined {
+    const { unit, slot, next } = seen.record
+    const meant = next?.machineId === machineId ? next : seen.record
+    const hosted = this.context.hosted(machineId, unit, slot)
+    const isThis = hosted?.generation === meant.generation && hosted.spec === meant.spec
+    return isThis ? hosted : undefined
+  }
+
+  /** One that was over by itself counts as ready: nobody waits for more of it. */
+  isReady(seen: SeenSlot, machineId = seen.record.machineId): boolean {
+    if (this.context.presence(machineId) !== 'up') return false
+    const phase = this.hosted(seen, machineId)?.phase
+    return phase === 'ready' || phase === 'ended'
+  }
+
+  isSettled(seen: SeenSlot, machineId = seen.record.machineId): boolean {
+    const hosted = this.hosted(seen, machineId)
+    if (!this.isReady(seen, machineId) || hosted === undefined) return false
+    return hosted.phase === 'ended' || hosted.forMs >= this.input.settleMs
+  }
+
+  readyCount(): number {
+    return [...this.input.slots.values()].filter((seen) => this.isReady(seen)).length
+  }
+
+  /** Never fewer ready instances than this by a decision of ours. */
+  get floor(): number {
+    return this.input.rules === undefined ? 0 : minInstances(this.input.rules)
+  }
+
+  /** How many may be under way at once. */
+  get step(): number {
+    const { rules, slots } = this.input
+    return rules === undefined ? 1 : rolloutCount(rules.rollout, Math.max(1, slots.size))
+  }
+
+  /** Nobody has a right to run it: it was not claimed, given back, or its claim is void. */
+  isFree({ record }: SeenSlot): boolean {
+    if (record.claim === undefined) return true
+    return isVoid(this.context.lease(record.machineId)?.lease, record.claim)
+  }
+
+  /** Why it is to be tried elsewhere; undefined while it is well, or it is too early. */
+  failureOf(seen: SeenSlot): string | undefined {
+    const { machineId } = seen.record
+    const name = this.context.nameOf(machineId)
+    if (this.#isNotTakenUp(seen)) return `${name} did not take it up`
+    const hosted = this.hosted(seen, machineId)
+    if (hosted?.phase !== 'failed' && hosted?.phase !== 'refused') return undefined
+    const tries = this.failures(seen).length
+    const pauseMs = hosted.phase === 'refused' ? 0 : failedPauseMs * 2 ** tries
+    if (hosted.forMs < pauseMs && tries < failuresMax) return undefined
+    return `it ${hosted.phase === 'failed' ? 'failed' : 'was refused'} on ${name}: ${hosted.why}`
+  }
+
+  /** Where it failed lately, with one more if there is. */
+  failures(seen: SeenSlot | undefined, why?: string): readonly SlotFailure[] {
+    const { wallMs } = this.context
+    const kept = (seen?.record.failures ?? []).filter(({ atMs }) => wallMs - atMs < failuresKeptMs)
+    if (seen === undefined || why === undefined) return kept
+    return [...kept, { machineId: seen.record.machineId, atMs: wallMs, why }].slice(-failuresMax)
+  }
+
+  /** The machine is there and does nothing about it: perhaps it cannot reach the state. */
+  #isNotTakenUp(seen: SeenSlot): boolean {
+    const { context } = this
+    const { unit, slot, machineId, exclusive } = seen.record
+    if (context.nowMs - seen.firstSeenMs < takeUpMs) return false
+    if (exclusive) return this.isFree(seen)
+    return context.hasReported(machineId) && context.hosted(machineId, unit, slot) === undefined
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * A simulated machine's process table and its keepers: what outlives the agent, and dies with the
+ * machine. Keepers end what runs under a lease at the moment they were given, agent or no agent.
+ */
+import { HolonError } from '../base/errors.ts'
+import type { HeldLease } from '../cluster/lease/holder.ts'
+import { leaseTimes, type Moment } from '../cluster/lease/times.ts'
+import type {
+  HostedInstance,
+  HostedPhase,
+  InstanceHost,
+  StartOrder,
+} from '../cluster/reconcile/host.ts'
+import { workName } from '../cluster/reconcile/plan-work.ts'
+import type { Gate, Oscillator } from './gate.ts'
+import type { World } from './world.ts'
+
+/** How programs of a text behave. */
+export interface Behaviour {
+  readonly readyMs: number
+  readonly stopMs: number
+  /** It ends with a failure instead of becoming ready. */
+  readonly fails: boolean
+  readonly exclusive: boolean
+}
+
+export interface SimProcess {
+  readonly unit: string
+  readonly slot: number
+  readonly generation: number
+  readonly spec: number
+  readonly exclusive: boolean
+  readonly epoch: number | undefined
+  readonly behaviour: Behaviour
+  until: Moment | undefined
+  phase: HostedPhase
+  why: string
+  sinceMs: number
+}
+
+export interface ProcessTableHooks {
+  /** It begins or ends to run. */
+  readonly running: (process: SimProcess, runs: boolean) => void
+  readonly stopped: (process: SimProcess, why: string) => void
+}
+
+const leaseOver = 'its lease is over'
+
+export class ProcessTable {
+  readonly processes = new Map<string, SimProcess>()
+  readonly #world: World
+  readonly #oscillator: Oscillator
+  readonly #name: string
+  readonly #hooks: ProcessTableHooks
+  #isFrozen = false
+  onChange: () => void = () => {}
+
+  constructor(world: World, oscillator: Oscillator, name: string, hooks: ProcessTableHooks) {
+    this.#world = world
+    this.#oscillator = oscillator
+    this.#name = name
+    this.#hooks = hooks
+  }
+
+  get isFrozen(): boolean {
+    return this.#isFrozen
+  }
+
+  isRunning({ phase }: SimProcess): boolean {
+    return phase === 'starting' || phase === 'ready' || phase === 'stopping'
+  }
+
+  spawn(order: StartOrder, behaviour: Behaviour): void {
+    const name = workName(order.unit, order.slot)
+    const there = this.processes.get(name)
+    if (there !== undefined && this.isRunning(there)) {
+      throw new HolonError('conflict', `${name} runs on ${this.#name} already`)
+    }
+    const { unit, slot, generation, spec, lease } = order
+    const process: SimProcess = {
+      unit,
+      slot,
+      generation,
+      spec,
+      exclusive: behaviour.exclusive,
+      epoch: lease?.epoch,
+      behaviour,
+      until: lease?.until,
+      phase: 'starting',
+      why: '',
+      sinceMs: this.#world.nowMs,
+    }
+    if (this.#isOver(process)) throw new HolonError('conflict', `the lease for ${name} is over`)
+    this.processes.set(name, process)
+    this.#hooks.running(process, true)
+    this.#note(process, `starts, generation ${generation}, text ${spec}`)
+    this.#later(process, behaviour.readyMs, () => {
+      if (process.phase !== 'starting') return
+      if (behaviour.fails) this.#end(process, 'failed', 'result exit-code, status 1')
+      else this.#set(process, 'ready', '')
+    })
+    this.#watchLease(process)
+  }
+
+  /** Asks it to end; it is over after a moment. */
+  stop(process: SimProcess, why: string): void {
+    if (!this.isRunning(process) || process.phase === 'stopping') return
+    this.#hooks.stopped(process, why)
+    this.#set(process, 'stopping', why)
+    this.#later(process, process.behaviour.stopMs, () => this.#end(process, 'stopped', why))
+  }
+
+  /** Its keeper restarts it in a moment: unless it gives up. */
+  crashProcess(process: SimProcess, givesUp: boolean): void {
+    if (process.phase !== 'ready') return
+    if (givesUp) {
+      this.#end(process, 'failed', 'result start-limit-hit')
+      return
+    }
+    this.#set(process, 'starting', 'restarted')
+    this.#later(process, process.behaviour.readyMs, () => {
+      if (process.phase === 'starting') this.#set(process, 'ready', '')
+    })
+  }
+
+  /** The machine loses power: nothing of it is left. */
+  crash(): void {
+    for (const process of this.processes.values()) {
+      if (this.isRunning(process)) this.#hooks.running(process, false)
+    }
+    this.processes.clear()
+    this.#isFrozen = false
+  }
+
+  freeze(): void {
+    this.#isFrozen = true
+  }
+
+  /** The first thing that keepers do is to look at the clock. */
+  thaw(): void {
+    this.#isFrozen = false
+    for (const process of this.processes.values()) this.#checkLease(process)
+  }
+
+  clockJumped(): void {
+    for (const process of this.processes.values()) this.#checkLease(process)
+  }
+
+  #watchLease(process: SimProcess): void {
+    if (process.until === undefined || this.processes.get(nameOf(process)) !== process) return
+    if (!this.isRunning(process)) return
+    this.#checkLease(process)
+    this.#world.after(100, () => this.#watchLease(process))
+  }
+
+  /** At the lease's end it is asked to stop; when the time for that is over, too, it is killed. */
+  #checkLease(process: SimProcess): void {
+    if (this.#isFrozen || process.until === undefined || !this.isRunning(process)) return
+    const { until } = process
+    const overMs = Math.max(
+      this.#oscillator.nowMs() - until.bootMs,
+      this.#oscillator.wallMs() - until.wallMs,
+    )
+    if (overMs >= leaseTimes.stopMs - 150) this.#end(process, 'stopped', leaseOver)
+    else if (overMs >= 0) this.stop(process, leaseOver)
+  }
+
+  #isOver({ until }: SimProcess): boolean {
+    if (until === undefined) return false
+    return this.#oscillator.nowMs() >= until.bootMs || this.#oscillator.wallMs() >= until.wallMs
+  }
+
+  #end(process: SimProcess, phase: 'ended' | 'failed' | 'stopped', why: string): void {
+    if (!this.isRunning(process)) return
+    this.#hooks.running(process, false)
+    this.#set(process, phase, why)
+  }
+
+  #set(process: SimProcess, phase: HostedPhase, why: string): void {
+    process.phase = phase
+    process.why = why
+    process.sinceMs = this.#world.nowMs
+    this.#note(process, `${phase} ${why}`)
+    this.onChange()
+  }
+
+  /** Happens to the process unless the machine died; while it is frozen it waits. */
+  #later(process: SimProcess, ms: number, work: () => void): void {
+    this.#world.after(ms / this.#oscillator.rate, () => {
+      if (this.processes.get(nameOf(process)) !== process) return
+      if (this.#isFrozen) this.#later(process, 10, work)
+      else work()
+    })
+  }
+
+  #note(process: SimProcess, what: string): void {
+    this.#world.note(`${this.#name}: ${nameOf(process)} ${what}`)
+  }
+}
+
+function nameOf({ unit, slot }: SimProcess): string {
+  return workName(unit, slot)
+}
+
+/** The process table as one incarnation of the agent uses it. */
+export class SimHost implements InstanceHost {
+  readonly #world: World
+  readonly #table: ProcessTable
+  readonly #gate: Gate
+  readonly #rate: number
+  readonly #behaviourOf: (order: StartOrder) => Behaviour
+
+  constructor(
+    world: World,
+    table: ProcessTable,
+    gate: Gate,
+    rate: number,
+    behaviourOf: (order: StartOrder) => Behaviour,
+  ) {
+    this.#world = world
+    this.#table = table
+    this.#gate = gate
+    this.#rate = rate
+    this.#behaviourOf = behaviourOf
+  }
+
+  instances(): readonly HostedInstance[] {
+    return [...this.#table.processes.values()]
+      .map(({ unit, slot, generation, spec, exclusive, phase, why, sinceMs }) => {
+        const forMs = (this.#world.nowMs - sinceMs) * this.#rate
+        return { unit, slot, generation, spec, exclusive, phase, why, forMs }
+      })
+      .sort((a, b) => (a.unit === b.unit ? a.slot - b.slot : a.unit < b.unit ? -1 : 1))
+  }
+
+  async start(order: StartOrder, signal: AbortSignal): Promise<void> {
+    const behaviour = this.#behaviourOf(order)
+    // A keeper is forked: nothing is instant.
+    await this.#wait(this.#world.between(2, 60))
+    signal.throwIfAborted()
+    this.#table.spawn(order, behaviour)
+  }
+
+  async stop(unit: string, slot: number, why: string, signal: AbortSignal): Promise<void> {
+    const name = workName(unit, slot)
+    const process = this.#table.processes.get(name)
+    if (process === undefined) return
+    this.#table.stop(process, why)
+    while (this.#table.processes.get(name) === process && this.#table.isRunning(process)) {
+      signal.throwIfAborted()
+      await this.#wait(10)
+    }
+    if (this.#table.processes.get(name) === process) this.#table.processes.delete(name)
+    this.#table.onChange()
+  }
+
+  extend({ epoch, until }: HeldLease): void {
+    for (const process of this.#table.processes.values()) {
+      if (process.epoch === epoch) process.until = until
+    }
+  }
+
+  onChange(changed: () => void): void {
+    this.#table.onChange = () => this.#gate.enter(changed)
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#world.after(ms, () => this.#gate.enter(resolve))
+    })
+  }
+}

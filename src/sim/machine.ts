@@ -1,0 +1,313 @@
+/**
+ * One simulated machine: what it is made of (clock, process table, disk) outlives its agent; the
+ * agent is the real code, one incarnation at a time, behind a gate.
+ */
+import type { Clock } from '../base/clock.ts'
+import { Liveness } from '../cluster/liveness.ts'
+import type { MachineRecord } from '../cluster/members.ts'
+import { AssignedWork } from '../cluster/reconcile/assigned-work.ts'
+import { Control } from '../cluster/reconcile/control.ts'
+import type { ControlledMachine, UnitFacts } from '../cluster/reconcile/controller.ts'
+import type { Placer } from '../cluster/reconcile/placer.ts'
+import type { SlotRecord } from '../cluster/reconcile/records.ts'
+import type { HostedReport } from '../cluster/reconcile/reports.ts'
+import { SpecTexts } from '../cluster/reconcile/spec-texts.ts'
+import type { MachineReport } from '../kernel/types.ts'
+import type { State } from '../state/port.ts'
+import { Gate, gatedClock, type Oscillator } from './gate.ts'
+import { type Behaviour, type ProcessTable, SimHost } from './host.ts'
+import type { Network } from './network.ts'
+import { PeerCalls, type PeerDoor, type SimPeer } from './peers.ts'
+import { type Engine, SimState } from './state.ts'
+import type { World } from './world.ts'
+
+export interface SimMachineDeps {
+  readonly world: World
+  readonly network: Network
+  readonly engine: Engine
+  readonly oscillator: Oscillator
+  readonly table: ProcessTable
+  readonly machines: () => readonly MachineRecord[]
+  readonly keepers: () => readonly string[]
+  readonly door: (machineId: string, caller: string) => PeerDoor
+  readonly placer: () => Placer
+  readonly behaviourOf: (unit: string, text: string) => Behaviour
+  readonly factsOf: (unit: string, text: string) => UnitFacts
+}
+
+/** What is on its disk. */
+class Disk {
+  work: readonly SlotRecord[] = []
+  readonly texts = new Map<string, string>()
+}
+
+/** One incarnation of its agent. */
+interface Agent {
+  readonly gate: Gate
+  readonly clock: Clock
+  readonly state: State
+  readonly liveness: Liveness
+  readonly control: Control | undefined
+  readonly work: AssignedWork
+  readonly calls: PeerCalls
+  sequence: number
+}
+
+export class SimMachine {
+  readonly record: MachineRecord
+  readonly #deps: SimMachineDeps
+  #disk = new Disk()
+  #agent: Agent | undefined
+  #isOn = false
+  #isFrozen = false
+
+  constructor(deps: SimMachineDeps, record: MachineRecord) {
+    this.#deps = deps
+    this.record = record
+  }
+
+  get id(): string {
+    return this.record.machineId
+  }
+
+  get isOn(): boolean {
+    return this.#isOn
+  }
+
+  get isFrozen(): boolean {
+    return this.#isFrozen
+  }
+
+  get agent(): Agent | undefined {
+    return this.#agent
+  }
+
+  /** Whether its kernel and its agent do anything now. */
+  get isAlive(): boolean {
+    return this.#isOn && this.#agent?.gate.isOpen === true
+  }
+
+  get table(): ProcessTable {
+    return this.#deps.table
+  }
+
+  get oscillator(): Oscillator {
+    return this.#deps.oscillator
+  }
+
+  boot(): void {
+    if (this.#isOn) return
+    this.#isOn = true
+    this.#isFrozen = false
+    this.#deps.oscillator.boot()
+    this.#note('boots')
+    this.startAgent()
+  }
+
+  /** Power is lost: processes and agent are gone, the disk stays. */
+  crash(): void {
+    if (!this.#isOn) return
+    this.#note('loses power')
+    this.#isOn = false
+    this.#isFrozen = false
+    this.#dropAgent()
+    this.#deps.table.crash()
+  }
+
+  wipeDisk(): void {
+    this.#disk = new Disk()
+  }
+
+  killAgent(): void {
+    if (this.#agent === undefined) return
+    this.#note('its agent is killed')
+    this.#dropAgent()
+  }
+
+  startAgent(): void {
+    if (!this.#isOn || this.#agent !== undefined) return
+    this.#note('its agent starts')
+    this.#agent = this.#makeAgent()
+    if (this.#isFrozen) this.#agent.gate.freeze()
+  }
+
+  /** All of it stands still, the programs, too; or only its agent. */
+  freeze(what: 'machine' | 'agent'): void {
+    if (!this.#isOn) return
+    this.#note(`${what} freezes`)
+    this.#agent?.gate.freeze()
+    if (what === 'agent') return
+    this.#isFrozen = true
+    this.#deps.table.freeze()
+  }
+
+  thaw(): void {
+    if (!this.#isOn) return
+    this.#note('thaws')
+    this.#isFrozen = false
+    this.#deps.table.thaw()
+    this.#agent?.gate.thaw()
+  }
+
+  door(caller: string): PeerDoor {
+    if (!this.#isOn) return { kind: 'silent' }
+    const agent = this.#agent
+    if (agent === undefined) return { kind: 'refused' }
+    return { kind: 'open', gate: agent.gate, clock: agent.clock, peer: this.#peer(agent, caller) }
+  }
+
+  #dropAgent(): void {
+    const agent = this.#agent
+    this.#agent = undefined
+    if (agent === undefined) return
+    agent.gate.kill()
+    agent.control?.[Symbol.dispose]()
+    agent.work[Symbol.dispose]()
+    agent.liveness[Symbol.dispose]()
+    void agent.state.close()
+  }
+
+  #makeAgent(): Agent {
+    const { world, network, engine, oscillator, machines, keepers, door, table } = this.#deps
+    const gate = new Gate(world)
+    const clock = gatedClock(world, oscillator, gate)
+    const { random } = world
+    const state = new SimState(world, engine, this.id, clock, gate)
+    const calls = new PeerCalls({
+      network,
+      self: this.id,
+      gate,
+      door,
+      wallMs: () => clock.wallMs(),
+    })
+    const texts = new SpecTexts(state, {
+      read: (unit, spec) => this.#disk.texts.get(`${unit}/${spec}`),
+      write: (unit, spec, text) => this.#disk.texts.set(`${unit}/${spec}`, text),
+    })
+    const report = (message: string) => {
+      if (!gate.isDead) this.#note(`says: ${message}`)
+    }
+    const liveness = new Liveness({
+      clock,
+      random,
+      links: calls,
+      self: () => this.id,
+      machines,
+      keepers,
+      beat: () => ({
+        report: this.#report(clock),
+        sequence: agent.sequence,
+        ...(agent.control === undefined ? {} : { fitness: agent.control.fitness }),
+      }),
+      changed: (machineId) => {
+        this.#note(`sees ${machineId} ${liveness.presence(machineId).up ? 'up' : 'silent'}`)
+        agent.control?.controller.machineChanged(machineId)
+      },
+      keeperSilent: () => {},
+    })
+    const work = new AssignedWork(
+      {
+        clock,
+        random,
+        state,
+        texts,
+        report,
+        host: new SimHost(world, table, gate, oscillator.rate, (order) =>
+          this.#deps.behaviourOf(order.unit, order.text),
+        ),
+        memory: {
+          read: () => this.#disk.work,
+          write: (records) => {
+            this.#disk.work = records
+          },
+        },
+        changed: () => {
+          agent.sequence += 1
+        },
+      },
+      this.id,
+      `agent ${this.id}`,
+    )
+    const control = keepers().includes(this.id)
+      ? new Control(
+          {
+            clock,
+            random,
+            state,
+            report,
+            keepers,
+            placer: this.#deps.placer(),
+            self: this.id,
+            sequence: () => agent.sequence,
+            machines: () => this.#controlled(agent),
+            fitnessOf: (machineId) => liveness.fitnessOf(machineId),
+            ask: async (machineId, signal) =>
+              machineId === this.id
+                ? this.#hosted(agent)
+                : (await calls.peer(machineId)).hosted({ signal }),
+            facts: async (unit, spec, signal) =>
+              this.#deps.factsOf(unit, await texts.get(unit, spec, signal)),
+            decided: (unit, what, why, slot) =>
+              this.#note(`decides ${unit}${slot === undefined ? '' : `/${slot}`}: ${what}: ${why}`),
+          },
+          `agent ${this.id}`,
+        )
+      : undefined
+    // A number that no earlier incarnation had.
+    const sequence = Math.floor(world.nowMs * 1_000)
+    const agent: Agent = { gate, clock, state, liveness, control, work, calls, sequence }
+    liveness.start()
+    work.start()
+    control?.start()
+    return agent
+  }
+
+  #peer(agent: Agent, caller: string): SimPeer {
+    return {
+      beat: async (beat) => {
+        agent.liveness.beatFrom(caller, beat)
+        agent.control?.heard(caller, beat.sequence)
+      },
+      report: async () => this.#report(agent.clock),
+      reaches: async (machineId, { signal }) =>
+        (await agent.liveness.probe(machineId, signal)) !== undefined,
+      sightings: async ({ signal }) => agent.liveness.ownSightings(signal),
+      hosted: async () => this.#hosted(agent),
+    }
+  }
+
+  #hosted(agent: Agent): HostedReport {
+    return { sequence: agent.sequence, instances: agent.work.instances() }
+  }
+
+  #controlled(agent: Agent): readonly ControlledMachine[] {
+    return this.#deps.machines().map(({ machineId, name, zone, labels }) => {
+      const { up, forMs } = agent.liveness.presence(machineId)
+      const presence = up ? 'up' : 'silent'
+      return { machineId, name, zone, labels, presence, forMs, report: this.#report(agent.clock) }
+    })
+  }
+
+  #report(clock: Clock): MachineReport {
+    return {
+      atMs: clock.wallMs(),
+      version: '0',
+      arch: 'x86_64',
+      hostname: this.id,
+      bootId: this.id,
+      cpuCount: 4,
+      memoryBytes: 8 * 2 ** 30,
+      memoryAvailableBytes: 6 * 2 ** 30,
+      load1: 0,
+      units: 0,
+      canKeepState: true,
+      upSinceMs: 0,
+      agentPid: 1,
+      agentSinceMs: 0,
+    }
+  }
+
+  #note(what: string): void {
+    this.#deps.world.note(`${this.id}: ${what}`)
+  }
+}
