@@ -10,6 +10,7 @@
 #include "keeper.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,6 +176,34 @@ static void leave(const struct group *group) {
   if (fd < 0) return;
   (void)!write_in(fd, "cgroup.procs", "0");
   close(fd);
+}
+
+/* Every process that the file of the group lists but `keeper` and us; how many. */
+static unsigned kill_listed(const char *path, pid_t keeper) {
+  char procs[PATH_BYTES_MAX + 16];
+  snprintf(procs, sizeof procs, "%s/cgroup.procs", path);
+  FILE *file = fopen(procs, "re");
+  if (file == NULL) return 0;
+  unsigned count = 0;
+  int pid;
+  while (fscanf(file, "%d", &pid) == 1) {
+    if (pid <= 0 || pid == keeper || pid == getpid()) continue;
+    kill(pid, SIGKILL);
+    count++;
+  }
+  fclose(file);
+  return count;
+}
+
+unsigned cgroup_kill_paths(const struct spec *spec, pid_t keeper) {
+  unsigned count = 0;
+  for (unsigned i = 0; i < spec->cgroup_count; i++) {
+    int fd = open(spec->cgroups[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) continue;
+    if (!write_in(fd, "cgroup.kill", "1")) count += kill_listed(spec->cgroups[i], keeper);
+    close(fd);
+  }
+  return count;
 }
 
 /* Removes the directories. Killed processes need a moment to be gone; a group that stays busy after

@@ -112,7 +112,7 @@ static void on_replayed(void *context, const char *line, size_t bytes) {
 }
 
 static void on_subscribe(struct client *client, const char *seq) {
-  char line[TEXT_BYTES_MAX * 2];
+  char line[STATE_LINE_BYTES_MAX];
   /* Whoever subscribed before hears what is new; this one finds it in the file. */
   record_flush();
   size_t length = (size_t)sprintf(line, "state ");
@@ -123,7 +123,7 @@ static void on_subscribe(struct client *client, const char *seq) {
 }
 
 static void on_command(struct client *client, char *text) {
-  char line[TEXT_BYTES_MAX * 2];
+  char line[STATE_LINE_BYTES_MAX];
   char *argument = strchr(text, ' ');
   if (argument != NULL) *argument++ = '\0';
   if (!strcmp(text, "stop")) {
@@ -140,12 +140,22 @@ static void on_command(struct client *client, char *text) {
     }
     int error = job_kill(signal, all);
     answer(client, error, error == 0 ? NULL : strerror(error));
+  } else if (!strcmp(text, "lease") && argument != NULL) {
+    char *wall, *end;
+    unsigned long long boot_until = strtoull(argument, &wall, 10);
+    unsigned long long wall_until = strtoull(wall, &end, 10);
+    if (*wall != ' ' || *end != '\0') {
+      answer(client, EINVAL, "lease wants BOOTMS WALLMS");
+      return;
+    }
+    int error = lease_move(boot_until, wall_until);
+    answer(client, error, error == ESTALE ? "the lease is over" : "the job has no lease");
   } else if (!strcmp(text, "state")) {
     size_t length = (size_t)sprintf(line, "state ");
     length += job_state_line(line + length, sizeof line - length);
     sink_send(client, 'R', line, length);
   } else {
-    answer(client, EINVAL, "unknown command; there are stop, kill and state");
+    answer(client, EINVAL, "unknown command; there are stop, kill, lease and state");
   }
 }
 

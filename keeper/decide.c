@@ -8,14 +8,14 @@
 #include <sys/wait.h>
 
 const char *const phase_names[PHASE_COUNT] = {
-    "start-pre",   "start",        "start-post",   "running",   "exited",
-    "stop",        "stop-sigterm", "stop-sigkill", "stop-post", "final-sigkill",
-    "auto-restart", "dead",        "failed",
+    "start-pre", "start",        "start-post",   "running",   "reload-notify", "exited",
+    "stop",      "stop-sigterm", "stop-sigkill", "stop-post", "final-sigkill", "auto-restart",
+    "dead",      "failed",
 };
 
 const char *const result_names[RESULT_COUNT] = {
-    "success", "exit-code",       "signal",   "core-dump",
-    "timeout", "start-limit-hit", "oom-kill", "resources",
+    "success",  "exit-code", "signal",   "core-dump", "timeout", "start-limit-hit",
+    "oom-kill", "resources", "protocol", "watchdog",  "lease",
 };
 
 /* A daemon that ends by one of these was asked to end. For other commands only exit 0 is clean. */
@@ -41,8 +41,7 @@ bool should_restart(enum restart restart, enum result result) {
     case RESTART_ON_FAILURE: return result != RESULT_SUCCESS;
     case RESTART_ON_ABNORMAL: return result != RESULT_SUCCESS && result != RESULT_EXIT_CODE;
     case RESTART_ON_ABORT: return result == RESULT_SIGNAL || result == RESULT_CORE_DUMP;
-    /* There is no watchdog yet, so it cannot bark. */
-    case RESTART_ON_WATCHDOG: return false;
+    case RESTART_ON_WATCHDOG: return result == RESULT_WATCHDOG;
   }
   assert(!"a restart policy without a rule");
   return false;

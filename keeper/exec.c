@@ -5,7 +5,8 @@
  * know the outcome at once and no pipe is needed for it. Where no user must be looked up it shares
  * the keeper's memory (CLONE_VM) and nothing is copied. Names of users are resolved in a child with
  * memory of its own, because the C library then loads code and tables that no keeper should carry.
- * Invariant: until exec the child of a shared memory only makes system calls and writes `report`.
+ * Invariant: until exec the child of a shared memory only makes system calls and writes `report` and
+ * its own pid into its environment.
  */
 #define _GNU_SOURCE
 #include "keeper.h"
@@ -60,6 +61,7 @@ struct child {
   char **env;
   pid_t keeper;
   bool join_cgroup;
+  char *own_pid; /* where its environment wants its pid, or NULL */
   struct report *report;
 };
 
@@ -227,6 +229,17 @@ static void take_session(const struct child *child) {
   if (ioctl(spawn->tty, TIOCSPGRP, &group) < 0) fail(child, FAILED_TERMINAL, errno);
 }
 
+enum { PID_DIGITS = 10 };
+
+static void write_own_pid(char *to) {
+  pid_t pid = getpid();
+  char digits[PID_DIGITS];
+  int count = 0;
+  for (; pid > 0; pid /= 10) digits[count++] = (char)('0' + pid % 10);
+  while (count > 0) *to++ = digits[--count];
+  *to = '\0';
+}
+
 static int child_main(void *argument) {
   const struct child *child = argument;
   const struct command *command = child->spawn->command;
@@ -244,6 +257,7 @@ static int child_main(void *argument) {
     if (getppid() != child->keeper) _exit(FAILED_EXEC);
   }
   syscall(CLOSE_RANGE_NUMBER, 3u, ~0u, 0u);
+  if (child->own_pid != NULL) write_own_pid(child->own_pid);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -362,10 +376,25 @@ static char *env_entry(char *buffer, size_t bytes, const char *name, const char 
   return buffer;
 }
 
+/* sd_notify(3) and sd_watchdog_enabled(3). Returns where the watchdog's pid is to be written. */
+static char *add_notify_env(const struct spawn *spawn, char ***next) {
+  static char socket[160], watchdog_us[48];
+  static char watchdog_pid[16 + PID_DIGITS] = "WATCHDOG_PID=";
+  if (spawn->notify_socket == NULL) return NULL;
+  *(*next)++ = env_entry(socket, sizeof socket, "NOTIFY_SOCKET", spawn->notify_socket);
+  if (spawn->watchdog_ms == 0) return NULL;
+  snprintf(watchdog_us, sizeof watchdog_us, "WATCHDOG_USEC=%llu",
+           (unsigned long long)spawn->watchdog_ms * 1000);
+  *(*next)++ = watchdog_us;
+  *(*next)++ = watchdog_pid;
+  return strchr(watchdog_pid, '=') + 1;
+}
+
 /* Adds the keeper's variables behind the spec's, in buffers that are written anew each time. */
-static char **build_env(const struct spawn *spawn) {
+static char **build_env(const struct spawn *spawn, char **own_pid) {
   static char job[PATH_BYTES_MAX + 16], main_pid[32], service_result[64], exit_code[64], exit_status[64];
   char **next = spec->env + spec->env_count;
+  *own_pid = add_notify_env(spawn, &next);
   *next++ = env_entry(job, sizeof job, "HOLON_JOB", spec->dir);
   if (spawn->main_pid > 0) {
     snprintf(main_pid, sizeof main_pid, "MAINPID=%d", (int)spawn->main_pid);
@@ -411,9 +440,9 @@ static void describe(struct spawn *spawn, const struct report *report) {
 pid_t exec_spawn(struct spawn *spawn) {
   struct child child = {
       .spawn = spawn,
-      .env = build_env(spawn),
       .keeper = getpid(),
   };
+  child.env = build_env(spawn, &child.own_pid);
   spawn->error = 0;
   pid_t pid = clone_child(&child, !needs_lookup(spawn->command));
   if (pid < 0) {

@@ -27,18 +27,23 @@ void job_open(const struct spec *spec) {
   job.phase = PHASE_DEAD;
   job.group_empty = true;
   job.stop_signal = spec->kill_signal;
-  job.deadline = NEVER;
+  job.deadline = job.watchdog_at = NEVER;
+  job.main_fd = -1;
 }
 
 bool job_begun(void) { return job.begun; }
 bool job_ended(void) { return job.ended; }
-uint64_t job_deadline(void) { return job.deadline; }
+
+uint64_t job_deadline(void) {
+  bool watched = is_watched() && job.watchdog_at < job.deadline;
+  return watched ? job.watchdog_at : job.deadline;
+}
 
 void set_deadline(uint64_t timeout_ms) {
   job.deadline = timeout_ms == 0 ? NEVER : now_ms() + timeout_ms;
 }
 
-static void set_phase(enum phase phase) {
+void set_phase(enum phase phase) {
   job.phase = phase;
   job.since_wall = wall_ms();
   record_state_changed();
@@ -90,8 +95,18 @@ static void event_start(const struct command *command, pid_t pid) {
   event_end();
 }
 
-/* Starts a command; 0 when not even a process could be made. */
+/* Whether a command gets the socket: the main one whenever somebody listens. */
+static bool may_notify(bool is_main) {
+  return is_main || job.spec->notify == NOTIFY_EXEC || job.spec->notify == NOTIFY_ALL;
+}
+
+/* Starts a command; 0 when not even a process could be made, or none may be any more. */
 static pid_t run(unsigned index) {
+  if (lease_is_over()) {
+    job.no_restart = true;
+    set_result(RESULT_LEASE);
+    return 0;
+  }
   const struct command *command = &job.spec->commands[index];
   bool is_main = command->phase == PHASE_START;
   char status_text[16];
@@ -99,6 +114,8 @@ static pid_t run(unsigned index) {
   int error = output_for_command(&spawn, is_main);
   if (error != 0) snprintf(spawn.text, sizeof spawn.text, "open a pipe: %s", strerror(error));
   describe_end(&spawn, status_text);
+  if (may_notify(is_main)) spawn.notify_socket = notify_address();
+  if (is_main) spawn.watchdog_ms = job.spec->watchdog_ms;
   pid_t pid = error == 0 ? exec_spawn(&spawn) : -1;
   if (pid < 0 && error == 0) error = errno;
   output_started(is_main && pid > 0);
@@ -168,6 +185,12 @@ void job_start(void) {
     return;
   }
   job.result = RESULT_SUCCESS;
+  job.stop_signal = job.spec->kill_signal;
+  job.watchdog_ms = job.spec->watchdog_ms;
+  job.stops_itself = false;
+  job.status[0] = '\0';
+  job.status_errno = 0;
+  job.ignored = 0;
   job.oom_kills = cgroup_oom_kills();
   if (run_control(PHASE_START_PRE, 0, job.spec->timeout_start_ms)) {
     if (job.control_pid == 0) enter_signal(PHASE_STOP_SIGTERM, RESULT_RESOURCES);
@@ -189,12 +212,13 @@ void enter_start(void) {
     return;
   }
   /* The outcome of the exec is known here; a failed one of type exec is seen when the child ends. */
-  if (job.spec->type == TYPE_ONESHOT) return;
+  if (job.spec->type == TYPE_ONESHOT || job.spec->type == TYPE_NOTIFY) return;
   if (job.spec->type == TYPE_EXEC && job.exec_failed) return;
   enter_start_post();
 }
 
 void enter_start_post(void) {
+  feed_watchdog();
   if (!run_control(PHASE_START_POST, 0, job.spec->timeout_start_ms)) {
     enter_running(RESULT_SUCCESS);
   } else if (job.control_pid == 0) {
@@ -336,6 +360,10 @@ void enter_dead(enum result result) {
 /* ---- time */
 
 void job_tick(uint64_t now) {
+  if (is_watched() && job.watchdog_at <= now) {
+    bark();
+    return;
+  }
   if (job.deadline > now) return;
   job.deadline = NEVER;
   switch (job.phase) {
@@ -346,6 +374,7 @@ void job_tick(uint64_t now) {
       enter_signal(PHASE_STOP_SIGTERM, RESULT_TIMEOUT);
       break;
     case PHASE_RUNNING:
+    case PHASE_RELOAD_NOTIFY:
       event_stop("runtime-max", "");
       enter_stop(RESULT_TIMEOUT);
       break;

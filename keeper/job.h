@@ -1,6 +1,7 @@
 /*
- * The job's one state, shared by the three files that make it up: job.c (the phases), reap.c (the
- * ends of processes), request.c (what is asked from outside, and the telling of the state).
+ * The job's one state, shared by the four files that make it up: job.c (the phases), reap.c (the
+ * ends of processes), request.c (what is asked from outside, and the telling of the state), told.c
+ * (what the job's processes say).
  */
 #ifndef HOLON_KEEPER_JOB_H
 #define HOLON_KEEPER_JOB_H
@@ -27,6 +28,12 @@ struct job {
   bool group_empty;
   enum result result;
   bool no_restart; /* someone asked for the end */
+  bool stops_itself; /* it said so; nobody was signalled */
+  uint64_t watchdog_ms, watchdog_at;
+  int main_fd; /* a pidfd of a main process that the job itself named, else -1 */
+  char status[STATUS_BYTES_MAX + 1];
+  long long status_errno;
+  unsigned ignored; /* messages on record that were ignored, in this life */
   int stop_signal;
   uint64_t deadline;
   uint64_t window_start, window_starts;
@@ -43,7 +50,12 @@ extern struct job job;
 
 enum { NO_COMMAND = COMMANDS_MAX };
 
+void set_phase(enum phase phase);
 void set_deadline(uint64_t timeout_ms);
+/* The next time something must have come of the watchdog. */
+void feed_watchdog(void);
+bool is_watched(void);
+void bark(void);
 /* The first failure is the job's result. */
 void set_result(enum result result);
 unsigned next_command(enum phase phase, unsigned from);
@@ -56,6 +68,9 @@ bool rest_is_killed(bool hard);
 
 void event_stop(const char *by, const char *reason);
 void event_kill(int signal, bool all, unsigned count);
+void on_main_exit(const struct ending *ending);
+/* After the last process that the present phase waits for may have gone. */
+void check_progress(void);
 
 void enter_start(void);
 void enter_start_post(void);

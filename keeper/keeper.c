@@ -68,6 +68,10 @@ static void dispatch(const struct epoll_event *event) {
     case WATCH_CLIENT: clients_event(index, event->events); break;
     case WATCH_OUTPUT: output_ready(index); break;
     case WATCH_STDIN: output_stdin_ready(); break;
+    case WATCH_NOTIFY: notify_ready(); break;
+    case WATCH_MAIN: job_main_gone(); break;
+    /* It is looked at after every wait. */
+    case WATCH_LEASE: break;
   }
 }
 
@@ -76,7 +80,8 @@ static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static int timeout_ms(void) {
   if (again) return 0;
   uint64_t at = earlier(earlier(job_deadline(), log_deadline()),
-                        earlier(earlier(record_deadline(), output_deadline()), give_up_at));
+                        earlier(earlier(record_deadline(), output_deadline()),
+                                earlier(notify_deadline(), give_up_at)));
   if (at == NEVER) return -1;
   uint64_t now = now_ms();
   if (at <= now) return 0;
@@ -89,12 +94,15 @@ static void turn(void) {
   int timeout = timeout_ms();
   again = false;
   int count = epoll_wait(epoll_fd, events, 16, timeout);
+  /* We may have slept for long, together with the machine or frozen: nothing else comes before. */
+  lease_check();
   for (int i = 0; i < count; i++) dispatch(&events[i]);
   output_pump();
   clients_pump();
   uint64_t now = now_ms();
   job_tick(now);
   if (log_deadline() <= now) log_tick(now);
+  if (notify_deadline() <= now) notify_ready();
   if (count == 0) output_tick(now);
   record_flush();
 }
@@ -118,6 +126,8 @@ static void open_signals(void) {
 static void open_all(void) {
   char text[TEXT_BYTES_MAX] = "";
   umask(0);
+  /* First, since the lease's guard must have none of what follows. */
+  int error = lease_open(spec, &nest, text);
   epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   assert(epoll_fd >= 0);
   open_signals();
@@ -127,22 +137,26 @@ static void open_all(void) {
   if (!spec->stream_output) log_open(spec, nest.log_dir_fd);
   job_open(spec);
   clients_open(spec, nest.listen_fd);
-  int error = output_open(spec, text);
+  lease_watch();
+  if (error == 0) error = output_open(spec, text);
+  if (error == 0) error = notify_open(spec, nest.dir_fd, text);
   if (error == 0) error = cgroup_open(spec, text);
   exec_open(spec);
   if (error != 0) job_fail(error, text);
 }
 
 /* A stream job's directory is gone before its client hears of the end; a log job's keeps the rest. */
-static void remove_socket(void) {
+static void remove_sockets(void) {
   unlinkat(nest.dir_fd, "sock", 0);
+  notify_close(nest.dir_fd);
   if (spec->stream_output) rmdir(spec->dir);
 }
 
 static void say_farewell(void) {
   char text[TEXT_BYTES_MAX * 2];
   size_t count = job_end_text(text, sizeof text);
-  remove_socket();
+  lease_close();
+  remove_sockets();
   clients_farewell(text, count);
   /* The client of a stream job may take its time: what it gets is all there is. */
   give_up_at = spec->stream_output ? NEVER : now_ms() + FAREWELL_MS;
@@ -156,6 +170,7 @@ _Noreturn void keeper_main(const struct spec *the_spec, const struct nest *the_n
   spec = the_spec;
   nest = *the_nest;
   open_all();
+  lease_check();
   if (!job_ended() && (!spec->stream_output || spec->at_once)) job_start();
   if (spec->stream_output) give_up_at = now_ms() + ATTACH_MS;
   record_flush();

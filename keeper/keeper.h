@@ -32,6 +32,9 @@ enum {
   LOG_LINE_BYTES_MAX = 16 << 10,
   LOG_FILES_MAX = 1000,
   TEXT_BYTES_MAX = 512,
+  /* What a job says of itself (STATUS=), and the line of the state file, which holds it encoded. */
+  STATUS_BYTES_MAX = 1024,
+  STATE_LINE_BYTES_MAX = 4 << 10,
   PATH_BYTES_MAX = 4096,
 };
 
@@ -48,6 +51,7 @@ enum phase {
   PHASE_START,
   PHASE_START_POST,
   PHASE_RUNNING,
+  PHASE_RELOAD_NOTIFY,
   PHASE_EXITED,
   PHASE_STOP,
   PHASE_STOP_SIGTERM,
@@ -69,10 +73,13 @@ enum result {
   RESULT_START_LIMIT_HIT,
   RESULT_OOM_KILL,
   RESULT_RESOURCES,
+  RESULT_PROTOCOL,
+  RESULT_WATCHDOG,
+  RESULT_LEASE,
   RESULT_COUNT
 };
 
-enum job_type { TYPE_SIMPLE, TYPE_EXEC, TYPE_ONESHOT };
+enum job_type { TYPE_SIMPLE, TYPE_EXEC, TYPE_ONESHOT, TYPE_NOTIFY };
 
 enum restart {
   RESTART_NO,
@@ -85,6 +92,9 @@ enum restart {
 };
 
 enum kill_mode { KILL_CONTROL_GROUP, KILL_MIXED, KILL_PROCESS, KILL_NONE };
+
+/* Who may speak for the job, each with those before it. */
+enum notify { NOTIFY_NONE, NOTIFY_MAIN, NOTIFY_EXEC, NOTIFY_ALL };
 
 struct command {
   enum phase phase;
@@ -104,11 +114,14 @@ struct spec {
   enum job_type type;
   enum restart restart;
   enum kill_mode kill_mode;
-  int kill_signal;
+  enum notify notify;
+  int kill_signal, watchdog_signal;
   mode_t umask;
   uint64_t log_file_bytes, log_files;
   uint64_t restart_ms, start_limit, start_limit_ms;
-  uint64_t timeout_start_ms, timeout_stop_ms, runtime_max_ms;
+  uint64_t timeout_start_ms, timeout_stop_ms, runtime_max_ms, watchdog_ms;
+  bool leased;
+  uint64_t lease_boot_ms, lease_wall_ms, lease_grace_ms;
   struct command commands[COMMANDS_MAX];
   unsigned command_count;
   char **env;
@@ -146,7 +159,16 @@ uint64_t now_ms(void);
 uint64_t wall_ms(void);
 uint64_t boot_ms(void);
 /* Watches `fd` edge-triggered; `kind` and `index` come back at its events. */
-enum watch { WATCH_SIGNALS, WATCH_LISTEN, WATCH_CLIENT, WATCH_OUTPUT, WATCH_STDIN };
+enum watch {
+  WATCH_SIGNALS,
+  WATCH_LISTEN,
+  WATCH_CLIENT,
+  WATCH_OUTPUT,
+  WATCH_STDIN,
+  WATCH_NOTIFY,
+  WATCH_MAIN,
+  WATCH_LEASE
+};
 int watch_add(int fd, enum watch kind, unsigned index, uint32_t events);
 /* Something is ready without the kernel saying so again: do not sleep. */
 void loop_again(void);
@@ -168,6 +190,17 @@ bool job_begun(void);
 bool job_ended(void);
 void job_signal_foreground(int signal);
 void job_read_boot_id(void);
+/* Something that a process of the job says of it, by sd_notify(3). NULL, or why it is ignored. */
+const char *job_told(const char *key, const char *value);
+/* The main process that job_told() named, which may be no child of ours, has ended. */
+void job_main_gone(void);
+/* Whether `pid` may speak for the job. */
+bool job_hears(pid_t pid);
+void job_ignores(pid_t pid, const char *why);
+/* Orderly, with nothing restarted: the lease is about to end. */
+void job_stop_for_lease(void);
+/* At once: it has ended. */
+void job_kill_for_lease(void);
 /* The line of the state file, without "state " and newline; returns its length. */
 size_t job_state_line(char *buffer, size_t bytes);
 /* "code N", "signal N", … as the X frame has it. */
@@ -186,6 +219,8 @@ struct spawn {
   int tty;          /* the slave, or -1 */
   pid_t main_pid;   /* for the environment of stop commands, 0: none */
   const char *service_result, *exit_code, *exit_status; /* likewise, NULL: none */
+  const char *notify_socket; /* NULL: none */
+  uint64_t watchdog_ms;      /* 0: none */
   /* Filled in: */
   int error; /* errno of the failure to execute, 0 when the command runs */
   char text[TEXT_BYTES_MAX];
@@ -207,11 +242,18 @@ bool cgroup_kill_all(void);
 unsigned cgroup_pids(pid_t *pids, unsigned max);
 uint64_t cgroup_oom_kills(void);
 void cgroup_close(void);
+/* Kills by the groups' paths alone, sparing `keeper`; for the lease's guard, which has opened none.
+   Returns how many may have forked meanwhile: those that it had to kill one by one. */
+unsigned cgroup_kill_paths(const struct spec *spec, pid_t keeper);
 /* Called in the child where the kernel cannot clone into a group; 0 or an errno. */
 int cgroup_join_in_child(void);
 
 /* procs.c: sends to every process of the job but the two; returns how many got it. */
 unsigned procs_signal_all(int signal, bool then_continue, pid_t skip_main, pid_t skip_control);
+/* SIGKILL to all that descends from `keeper`, whatever group it went to. */
+void procs_kill_descendants(pid_t keeper);
+/* Whether `pid` descends from us; it may have ended, if nobody has collected it. */
+bool procs_is_ours(pid_t pid);
 unsigned long long proc_start_ticks(pid_t pid);
 
 /* record.c: state and events. */
@@ -229,6 +271,26 @@ uint64_t record_seq(void);
 void record_replay(uint64_t seq, void (*each)(void *context, const char *line, size_t bytes),
                    void *context);
 size_t encode(char *to, size_t room, const char *value);
+
+/* notify.c: the socket that the job's processes speak to. */
+int notify_open(const struct spec *spec, int dir_fd, char text[TEXT_BYTES_MAX]);
+/* Takes what is there; also before an end is judged that may have come after it. */
+void notify_ready(void);
+/* For the environment, NULL: there is none. */
+const char *notify_address(void);
+uint64_t notify_deadline(void);
+void notify_close(int dir_fd);
+
+/* lease.c: the time up to which the job may run. */
+int lease_open(const struct spec *spec, const struct nest *nest, char text[TEXT_BYTES_MAX]);
+void lease_watch(void);
+/* Stops the job when it is time; first thing after every wait. */
+void lease_check(void);
+bool lease_is_over(void);
+/* Moves the end; 0 or an errno. */
+int lease_move(uint64_t boot_ms, uint64_t wall_ms);
+/* The job has ended: its guard may go. */
+void lease_close(void);
 
 /* log.c */
 void log_open(const struct spec *spec, int log_dir_fd);

@@ -148,6 +148,8 @@ int nursery_main(char *name_area, size_t name_bytes) {
   /* Nothing of the agent's must live on in keepers. */
   syscall(SYS_close_range, 3u, ~0u, 0u);
   prctl(PR_SET_NAME, "holon-nursery");
+  /* A guard of a lease leaves its keeper; here nobody needs to collect it. */
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   /* Read here once, known to every keeper. */
   job_read_boot_id();
   int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);

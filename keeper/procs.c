@@ -67,20 +67,19 @@ static unsigned list_processes(struct process *all) {
   return count;
 }
 
-/* Marks what descends from the keeper, level by level; the depth of a process tree bounds it. */
-static unsigned descendants(pid_t *pids, unsigned max) {
+/* Marks what descends from `root`, level by level; the depth of a process tree bounds it. */
+static unsigned descendants(pid_t root, pid_t *pids, unsigned max) {
   size_t bytes = PROCS_MAX * sizeof(struct process);
   struct process *all =
       mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (all == MAP_FAILED) return 0;
   unsigned count = list_processes(all);
   unsigned found = 0;
-  pid_t self = getpid();
   for (bool grown = true; grown;) {
     grown = false;
     for (unsigned i = 0; i < count; i++) {
       if (all[i].ours) continue;
-      bool ours = all[i].parent == self;
+      bool ours = all[i].parent == root;
       for (unsigned j = 0; j < found && !ours; j++) ours = pids[j] == all[i].parent;
       if (!ours || found == max) continue;
       all[i].ours = grown = true;
@@ -91,13 +90,34 @@ static unsigned descendants(pid_t *pids, unsigned max) {
   return found;
 }
 
+void procs_kill_descendants(pid_t keeper) {
+  size_t bytes = PROCS_MAX * sizeof(pid_t);
+  pid_t *pids = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pids == MAP_FAILED) return;
+  unsigned count = descendants(keeper, pids, PROCS_MAX);
+  for (unsigned i = 0; i < count; i++) kill(pids[i], SIGKILL);
+  munmap(pids, bytes);
+}
+
+bool procs_is_ours(pid_t pid) {
+  pid_t self = getpid();
+  unsigned long long start;
+  for (unsigned depth = 0; pid > 1 && pid != self && depth < PROCS_MAX; depth++) {
+    pid_t parent;
+    if (!read_stat(pid, &parent, &start)) return false;
+    if (parent == self) return true;
+    pid = parent;
+  }
+  return false;
+}
+
 unsigned procs_signal_all(int signal, bool then_continue, pid_t skip_main, pid_t skip_control) {
   size_t bytes = PROCS_MAX * sizeof(pid_t);
   pid_t *pids = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pids == MAP_FAILED) return 0;
   unsigned count = cgroup_pids(pids, PROCS_MAX);
   /* Without a group, or when something of ours left it. */
-  if (count == 0) count = descendants(pids, PROCS_MAX);
+  if (count == 0) count = descendants(getpid(), pids, PROCS_MAX);
   unsigned sent = 0;
   /* At once and without a gap for forks where the kernel offers that. */
   if (signal == SIGKILL) cgroup_kill_all();

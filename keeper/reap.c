@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* A job that forks faster than we collect gets its next turn after everybody else's. */
 enum { REAPED_MAX = 10000 };
@@ -30,14 +31,19 @@ static enum result record_exit(const struct command *command, const struct endin
   return command->ignore_failure ? RESULT_SUCCESS : result;
 }
 
-/* After the last process that the present phase waits for may have gone. */
-static void check_progress(void) {
+void check_progress(void) {
   bool hard = job.phase != PHASE_STOP_SIGTERM;
   if (job.phase != PHASE_STOP_SIGTERM && job.phase != PHASE_STOP_SIGKILL &&
       job.phase != PHASE_FINAL_SIGKILL) {
     return;
   }
   if (job.main_pid > 0 || job.control_pid > 0) return;
+  if (job.stops_itself && job.phase == PHASE_STOP_SIGTERM) {
+    /* It has; what it left behind has not been told to end yet. */
+    job.stops_itself = false;
+    enter_signal(PHASE_STOP_SIGTERM, RESULT_SUCCESS);
+    return;
+  }
   if (rest_is_killed(hard)) {
     /* Whatever was forked while we killed. */
     if (hard) procs_signal_all(SIGKILL, false, 0, 0);
@@ -51,9 +57,11 @@ static void check_progress(void) {
   }
 }
 
-static void on_main_exit(const struct ending *ending) {
+void on_main_exit(const struct ending *ending) {
   const struct command *command = &job.spec->commands[job.main_index];
   job.main_pid = 0;
+  if (job.main_fd >= 0) close(job.main_fd);
+  job.main_fd = -1;
   job.last_main = *ending;
   enum result result = record_exit(command, ending);
   set_result(result);
@@ -62,7 +70,11 @@ static void on_main_exit(const struct ending *ending) {
     if (result != RESULT_SUCCESS) enter_signal(PHASE_STOP_SIGTERM, result);
     else if (next == NO_COMMAND) enter_start_post();
     else if (!run_main(next)) enter_signal(PHASE_STOP_SIGTERM, RESULT_RESOURCES);
-  } else if (job.phase == PHASE_START || job.phase == PHASE_RUNNING) {
+  } else if (job.phase == PHASE_START && job.spec->type == TYPE_NOTIFY) {
+    /* It never said that it is ready. */
+    enter_running(result == RESULT_SUCCESS ? RESULT_PROTOCOL : result);
+  } else if (job.phase == PHASE_START || job.phase == PHASE_RUNNING ||
+             job.phase == PHASE_RELOAD_NOTIFY) {
     enter_running(result);
   }
   /* In start-post and stop the control process is waited for; check_progress() does the rest. */
@@ -108,6 +120,8 @@ static void on_stopped(pid_t pid, int signal) {
 void job_reap(void) {
   struct ending ended[2];
   unsigned ended_count = 0;
+  /* What a process said before its end counts. */
+  notify_ready();
   /* All first, then the consequences: they depend on whether anything is left. */
   for (unsigned i = 0; i < REAPED_MAX; i++) {
     struct ending one = {.known = true};

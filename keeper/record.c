@@ -198,7 +198,7 @@ void record_flush(void) {
     state_changed = false;
     return;
   }
-  char line[TEXT_BYTES_MAX * 2];
+  char line[STATE_LINE_BYTES_MAX];
   size_t count = (size_t)sprintf(line, "state ");
   count += job_state_line(line + count, sizeof line - count - 1);
   if (state_changed) clients_send_subscribers(line, count);

@@ -9,23 +9,48 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void end_now(const char *by, const char *reason) {
+static bool nothing_runs(void) { return !job.begun || job.phase == PHASE_AUTO_RESTART; }
+
+static void end_now(const char *by, const char *reason, enum result result) {
   event_stop(by, reason);
-  enter_dead(RESULT_SUCCESS);
+  job.result = result;
+  enter_dead(result);
 }
 
-void job_stop(const char *by, const char *reason) {
+static void stop(const char *by, const char *reason, enum result result) {
   job.no_restart = true;
   if (job.ended) return;
-  if (!job.begun || job.phase == PHASE_AUTO_RESTART) {
-    job.result = RESULT_SUCCESS;
-    end_now(by, reason);
+  if (nothing_runs()) {
+    end_now(by, reason, result);
   } else if (job.phase <= PHASE_START_POST) {
     event_stop(by, reason);
-    enter_signal(PHASE_STOP_SIGTERM, RESULT_SUCCESS);
-  } else if (job.phase == PHASE_RUNNING || job.phase == PHASE_EXITED) {
+    enter_signal(PHASE_STOP_SIGTERM, result);
+  } else if (job.phase <= PHASE_EXITED) {
     event_stop(by, reason);
-    enter_stop(RESULT_SUCCESS);
+    enter_stop(result);
+  }
+}
+
+void job_stop(const char *by, const char *reason) { stop(by, reason, RESULT_SUCCESS); }
+
+void job_stop_for_lease(void) { stop("lease", "", RESULT_LEASE); }
+
+/* No commands any more: whoever has the lease next may be at work already. */
+void job_kill_for_lease(void) {
+  job.no_restart = true;
+  if (job.ended) return;
+  bool runs = !nothing_runs();
+  if (runs) {
+    cgroup_kill_all();
+    procs_kill_descendants(getpid());
+  }
+  event_begin("lease-over");
+  event_end();
+  if (runs) {
+    enter_final(RESULT_LEASE);
+  } else {
+    job.result = RESULT_LEASE;
+    enter_dead(RESULT_LEASE);
   }
 }
 
@@ -33,8 +58,8 @@ void job_hang_up(void) {
   if (job.ended) return;
   job.stop_signal = SIGHUP;
   job.no_restart = true;
-  if (!job.begun || job.phase == PHASE_AUTO_RESTART) {
-    end_now("client-gone", "");
+  if (nothing_runs()) {
+    end_now("client-gone", "", RESULT_SUCCESS);
   } else if (job.phase <= PHASE_EXITED) {
     event_stop("client-gone", "");
     enter_signal(PHASE_STOP_SIGTERM, RESULT_SUCCESS);
@@ -113,6 +138,14 @@ size_t job_state_line(char *buffer, size_t bytes) {
   size_t at = (size_t)count;
   if (job.exec_failed) {
     at += (size_t)snprintf(buffer + at, bytes - at, " errno=%s", errno_name(job.fail_errno));
+  }
+  if (job.status[0] != '\0') {
+    at += (size_t)snprintf(buffer + at, bytes - at, " status=");
+    at += encode(buffer + at, 3 * STATUS_BYTES_MAX + 3, job.status);
+    buffer[at] = '\0';
+  }
+  if (job.status_errno != 0) {
+    at += (size_t)snprintf(buffer + at, bytes - at, " status-errno=%lld", job.status_errno);
   }
   if (!job.last_main.known) return at;
   int status = job.last_main.status;

@@ -6,6 +6,7 @@
  */
 #include "keeper.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,8 @@ struct choice {
 };
 
 static const struct choice types[] = {
-    {"simple", TYPE_SIMPLE}, {"exec", TYPE_EXEC}, {"oneshot", TYPE_ONESHOT}, {NULL, 0}};
+    {"simple", TYPE_SIMPLE}, {"exec", TYPE_EXEC}, {"oneshot", TYPE_ONESHOT}, {"notify", TYPE_NOTIFY},
+    {NULL, 0}};
 static const struct choice restarts[] = {
     {"no", RESTART_NO},
     {"on-success", RESTART_ON_SUCCESS},
@@ -33,6 +35,9 @@ static const struct choice kill_modes[] = {{"control-group", KILL_CONTROL_GROUP}
                                            {"process", KILL_PROCESS},
                                            {"none", KILL_NONE},
                                            {NULL, 0}};
+static const struct choice notifies[] = {
+    {"none", NOTIFY_NONE}, {"main", NOTIFY_MAIN}, {"exec", NOTIFY_EXEC}, {"all", NOTIFY_ALL},
+    {NULL, 0}};
 static const struct choice booleans[] = {{"0", 0}, {"1", 1}, {NULL, 0}};
 static const struct choice outputs[] = {{"log", 0}, {"stream", 1}, {NULL, 0}};
 static const struct choice inputs[] = {{"null", 0}, {"stream", 1}, {NULL, 0}};
@@ -149,6 +154,19 @@ static bool milliseconds(const char *value, uint64_t *to) {
   return number(value, 10, 3155760000000ull, to);
 }
 
+/* "BOOTMS WALLMS GRACEMS" */
+static bool lease(char *value, struct spec *spec) {
+  char *wall = strchr(value, ' ');
+  char *grace = wall == NULL ? NULL : strchr(wall + 1, ' ');
+  if (grace == NULL) return false;
+  *wall++ = *grace++ = '\0';
+  spec->leased = true;
+  /* Any moment that a double holds exactly: they are compared, not added to a clock. */
+  return number(value, 10, 1ull << 53, &spec->lease_boot_ms) &&
+         number(wall, 10, 1ull << 53, &spec->lease_wall_ms) &&
+         milliseconds(grace, &spec->lease_grace_ms);
+}
+
 enum verdict { TAKEN, BAD_VALUE, UNKNOWN_KEY };
 
 #define TAKE(expression) ((expression) ? TAKEN : BAD_VALUE)
@@ -160,6 +178,7 @@ static enum verdict take_timing(struct spec *spec, const char *key, const char *
   if (!strcmp(key, "timeout-start-ms")) return TAKE(milliseconds(value, &spec->timeout_start_ms));
   if (!strcmp(key, "timeout-stop-ms")) return TAKE(milliseconds(value, &spec->timeout_stop_ms));
   if (!strcmp(key, "runtime-max-ms")) return TAKE(milliseconds(value, &spec->runtime_max_ms));
+  if (!strcmp(key, "watchdog-ms")) return TAKE(milliseconds(value, &spec->watchdog_ms));
   return UNKNOWN_KEY;
 }
 
@@ -176,9 +195,12 @@ static enum verdict take_choice(struct spec *spec, const char *key, const char *
   } else if (!strcmp(key, "kill-mode")) {
     good = choose(kill_modes, value, &chosen);
     spec->kill_mode = (enum kill_mode)chosen;
-  } else if (!strcmp(key, "kill-signal")) {
+  } else if (!strcmp(key, "notify")) {
+    good = choose(notifies, value, &chosen);
+    spec->notify = (enum notify)chosen;
+  } else if (!strcmp(key, "kill-signal") || !strcmp(key, "watchdog-signal")) {
     good = number(value, 10, 64, &wide) && wide > 0;
-    spec->kill_signal = (int)wide;
+    *(key[0] == 'k' ? &spec->kill_signal : &spec->watchdog_signal) = (int)wide;
   } else if (!strcmp(key, "umask")) {
     good = number(value, 8, 07777, &wide);
     spec->umask = (mode_t)wide;
@@ -213,6 +235,7 @@ static enum verdict take(struct spec *spec, const char *key, char *value) {
   if (!strcmp(key, "remain")) return TAKE(flag(value, &spec->remain));
   if (!strcmp(key, "send-sigkill")) return TAKE(flag(value, &spec->send_sigkill));
   if (!strcmp(key, "cgroup")) return TAKE(cgroup(value, spec));
+  if (!strcmp(key, "lease")) return TAKE(lease(value, spec));
   if (!strcmp(key, "reason")) return TAKE(text(value, &spec->reason));
   return take_choice(spec, key, value);
 }
@@ -223,7 +246,8 @@ static void set_defaults(struct spec *spec) {
   spec->cwd = "/";
   spec->reason = "";
   spec->send_sigkill = true;
-  spec->kill_signal = 15;
+  spec->kill_signal = SIGTERM;
+  spec->watchdog_signal = SIGABRT;
   spec->umask = 0022;
   spec->log_file_bytes = 8388608;
   spec->log_files = 4;
@@ -244,6 +268,13 @@ static const char *complaint(const struct spec *spec) {
   if (spec->dir == NULL) return "the spec has no dir";
   if (spec->type != TYPE_ONESHOT && starts != 1) return "the spec needs exactly one start command";
   if (spec->type == TYPE_ONESHOT && spec->command_count == 0) return "the spec has no command";
+  if (spec->notify == NOTIFY_NONE && (spec->type == TYPE_NOTIFY || spec->watchdog_ms > 0)) {
+    return "type=notify and watchdog-ms need notify=main, exec or all";
+  }
+  bool ends_all = spec->kill_mode == KILL_CONTROL_GROUP || spec->kill_mode == KILL_MIXED;
+  if (spec->leased && !(ends_all && spec->send_sigkill)) {
+    return "a lease needs kill-mode=control-group or mixed, and send-sigkill=1";
+  }
   return NULL;
 }
 

@@ -4,7 +4,7 @@
 # that lack something say so and are skipped.
 set -eu
 packages='gcc libc6-dev make procps redis-server redis-tools util-linux e2fsprogs dpkg-dev xz-utils busybox tmux runit
-  etcd-server etcd-client iproute2 nftables iptables faketime'
+  etcd-server etcd-client iproute2 nftables iptables faketime systemd tzdata'
 source_package=tree # plain C, a plain Makefile, no libraries
 source_cache=/var/cache/holon-test-source
 

@@ -16,7 +16,6 @@ run_tests() {
   if [ -e "$log.status" ]; then failed=1; fi
 }
 run_tests --test-concurrency=2 'src/**/*.test.ts' 'test/[!l]*/**/*.test.ts'
-# Not all of them: those of joining, churn and restoring take long; `npm run lab` runs them, too.
-run_tests --test-concurrency=1 'test/lab/{lab,hosts,fleet-*,links-moving}.test.ts'
+run_tests --test-concurrency=1 'test/lab/**/*.test.ts'
 awk '/^ℹ (tests|pass|fail|skipped) /{n[$2] += $3} END {print "tests " n["tests"] ", pass " n["pass"] ", fail " n["fail"] ", skipped " n["skipped"]}' "$log"
 exit "$failed"

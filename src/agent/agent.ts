@@ -90,6 +90,8 @@ export class Agent implements AsyncDisposable {
       local: this.#machine.part(caller),
       peer: this.#machine.peerCaller(caller),
       relaySocket: () => this.#relays.socket(caller),
+      owns,
+      by: `uid ${caller.uid}`,
       membership: () => {
         owns('change who belongs to the fleet; root may')
         return this.#fleet.membership

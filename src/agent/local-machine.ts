@@ -7,8 +7,15 @@ import { HolonError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import { version } from '../base/version.ts'
 import type { MachinePart, PeerCaller } from '../cluster/peer.ts'
+import type { InstanceHost } from '../cluster/reconcile/host.ts'
 import type { AttachRun } from '../cluster/streams/stream-server.ts'
-import { type CgroupRoots, cgroupPids, jobCgroups, openCgroups } from '../io/cgroups.ts'
+import {
+  type CgroupRoots,
+  cgroupPids,
+  closeCgroups,
+  jobCgroups,
+  openCgroups,
+} from '../io/cgroups.ts'
 import { ensureDir, joinPath, listDir, modifiedAtMs } from '../io/files.ts'
 import type { Host } from '../io/host.ts'
 import { type Directories, jobsDir, logsDir } from '../io/paths.ts'
@@ -29,7 +36,9 @@ import { ProcessTable } from './process-table.ts'
 import { Records } from './records.ts'
 import { Runs } from './runs/runs.ts'
 import { openState, startBackups } from './state-keeping.ts'
+import { AssignedHost } from './units/assigned-host.ts'
 import { unitCompiler } from './units/compile.ts'
+import { conditionChecker } from './units/condition-facts.ts'
 import type { Instance } from './units/instance.ts'
 import { Units } from './units/units.ts'
 import type { Caller } from './users.ts'
@@ -123,6 +132,7 @@ export class LocalMachine implements AsyncDisposable {
   async #open(signal: AbortSignal): Promise<void> {
     const { clock, report } = this.#deps
     // In this order they end, last first.
+    this.#ends.defer(() => closeCgroups(clock, this.#cgroups))
     this.#ends.use({ [Symbol.asyncDispose]: () => this.state.close() })
     this.#ends.use(startBackups(clock, this.state, this.#options.directories.stateDir, report))
     this.#ends.use(this.launcher)
@@ -132,6 +142,11 @@ export class LocalMachine implements AsyncDisposable {
     this.#ends.use(this.#background)
     await this.#runs.open(signal)
     await this.#units.open(signal)
+  }
+
+  /** The fleet's instances here. */
+  get instanceHost(): InstanceHost {
+    return new AssignedHost(this.#units)
   }
 
   /** Its verbs, for a caller of this machine. */
@@ -176,7 +191,8 @@ export class LocalMachine implements AsyncDisposable {
   /** Stops every job; resolves when they have ended. */
   async stopJobs(signal: AbortSignal): Promise<void> {
     await Promise.all([
-      ...this.#units.list().map((unit) => unit.stopAll('holon down --all', signal)),
+      ...this.#units.own().map((unit) => unit.stopAll('holon down --all', signal)),
+      ...this.#units.assigned().map((unit) => unit.endAll('holon down --all', signal)),
       ...this.#runs.list().map((run) => this.#runs.stop(run, signal)),
       this.etcd.stop('holon down --all', { signal }),
     ])
@@ -264,17 +280,17 @@ export class LocalMachine implements AsyncDisposable {
   #makeUnits(): Units {
     const shared = this.#shared()
     const { host, random, report } = this.#deps
-    const compile = unitCompiler({
-      ...shared,
+    const facts = {
       host,
       users: this.#users,
       bootId: this.#proc.bootId,
       kernelRelease: this.#proc.kernelRelease,
-    })
+    }
     return new Units({
       ...shared,
-      compile,
-      bootId: this.#proc.bootId,
+      compile: unitCompiler({ ...shared, ...facts }),
+      checkConditions: conditionChecker({ ...facts, proc: this.#proc }),
+      bootId: facts.bootId,
       jobDir: (job) => this.#job(job),
       jobUnits: () => listDir(this.#job('unit')),
       jobNumbers: (unit) =>

@@ -36,6 +36,7 @@ async function main(): Promise<void> {
           listen: host.env['HOLON_LISTEN'],
           advertise: host.env['HOLON_ADVERTISE'],
           state: host.env['HOLON_STATE'],
+          stateSilence: host.env['HOLON_STATE_SILENCE'],
         },
         packageDir: packageDir(),
         forceShKeeper: host.env['HOLON_KEEPER'] === 'sh',

@@ -24,6 +24,7 @@ import type {
   MachineInfo,
   MachineListing,
   MachineReport,
+  MachineWish,
   MissingMachine,
   PlacementAnswer,
   PlacementWish,
@@ -38,7 +39,9 @@ import type {
 } from '../kernel/types.ts'
 import { choose } from '../sched/choose.ts'
 import { parseRequire } from '../sched/require.ts'
+import { CallersFleetUnits } from './callers-fleet-units.ts'
 import { type FanOutAnswer, fanOut } from './fan-out.ts'
+import type { FleetUnits } from './fleet-units.ts'
 import type { Links } from './links.ts'
 import type { MachineRecord } from './members.ts'
 import type { MachinePart, PeerCaller, Sighting } from './peer.ts'
@@ -60,6 +63,8 @@ export interface FleetSystemDeps {
   /** Asks the engine, within the signal's time. */
   readonly stateHealth: (signal: AbortSignal) => Promise<StateHealth>
   readonly stateKeepers: () => readonly string[]
+  /** The fleet's units; undefined on a machine on its own. */
+  readonly units: () => FleetUnits | undefined
   /** What SystemStatus says of this agent alone. */
   readonly about: () => Omit<SystemStatus, 'machines' | 'missing' | 'units' | 'runs' | 'state'>
 }
@@ -72,6 +77,10 @@ export interface FleetCaller {
   readonly peer: PeerCaller
   /** Throws `permission_denied` when the caller may not. */
   readonly membership: () => Membership
+  /** Throws `permission_denied` when the caller may not. */
+  readonly owns: (what: string) => void
+  /** Who it is in records: "uid 0". */
+  readonly by: string
   readonly shutdown: (how: { readonly stopJobs: boolean }, signal: AbortSignal) => Promise<void>
   /** The socket through which this caller reaches the stdio of runs elsewhere. */
   readonly relaySocket: () => Promise<string>
@@ -84,11 +93,15 @@ export class FleetSystem implements System {
   readonly #deps: FleetSystemDeps
   readonly #caller: FleetCaller
   readonly #selector: string | undefined
+  readonly #fleetUnits: CallersFleetUnits
 
   constructor(deps: FleetSystemDeps, caller: FleetCaller, selector?: string) {
     this.#deps = deps
     this.#caller = caller
     this.#selector = selector
+    this.#fleetUnits = new CallersFleetUnits(deps, caller, (name, signal) =>
+      this.#holders(name, signal),
+    )
   }
 
   async ping(payload: string): Promise<string> {
@@ -203,18 +216,26 @@ export class FleetSystem implements System {
   async units({ signal }: CallOptions): Promise<UnitListing> {
     const ask = (part: MachinePart, limit: AbortSignal) => part.units({ signal: limit })
     const { answers, missing } = await this.#ask(ask, signal)
-    const units = answers.flatMap(({ value }) => value.units)
-    return { units: units.sort((a, b) => (a.name < b.name ? -1 : 1)), missing }
+    const rows = answers.flatMap(({ value }) => value.units)
+    const units = await this.#fleetUnits.merge(rows, this.#selector === undefined, signal)
+    return { units: units.toSorted((a, b) => (a.name < b.name ? -1 : 1)), missing }
   }
 
   async unit(name: string, { signal }: CallOptions): Promise<Unit> {
+    const ofFleet = this.#selector === undefined && (await this.#fleetUnits.find(name, signal))
+    if (ofFleet) return ofFleet
+    const { holders, missing } = await this.#holders(name, signal)
+    if (holders.length === 0) throw notOne('unit', name, holders, missing)
+    return new UnitOfMany(this.#deps.clock, name, holders, missing)
+  }
+
+  async #holders(name: string, signal: AbortSignal) {
     const { found, missing } = await this.#find(
       (part, limit) => part.unit(name, { signal: limit }),
       signal,
     )
-    if (found.length === 0) throw notOne('unit', name, found, missing)
     const holders = found.map(({ machine, value }) => ({ machine: machine.name, unit: value }))
-    return new UnitOfMany(this.#deps.clock, name, holders, missing)
+    return { holders, missing }
   }
 
   async load(file: UnitFile, { signal }: CallOptions): Promise<Unit> {
@@ -222,6 +243,8 @@ export class FleetSystem implements System {
     const self = this.#deps.self()
     const [first] = machines
     const here = machines.some(({ machineId }) => machineId === self.machineId)
+    const ofFleet = this.#selector === undefined && (await this.#fleetUnits.load(file, signal))
+    if (ofFleet) return ofFleet
     if (first !== undefined && (here || machines.length === 1)) {
       return (await this.#part(here ? self : first, signal)).load(file, { signal })
     }
@@ -239,6 +262,10 @@ export class FleetSystem implements System {
       files: answers.reduce((sum, { value }) => sum + value.files, 0),
       missing,
     }
+  }
+
+  async intend(machine: string, wish: MachineWish, { signal }: CallOptions): Promise<void> {
+    await this.#fleetUnits.intend(this.#named(machine).machineId, wish, signal)
   }
 
   async shutdown(how: { readonly stopJobs: boolean }, { signal }: CallOptions): Promise<void> {

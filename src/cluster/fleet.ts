@@ -21,6 +21,7 @@ import { type MachineRecord, Members } from './members.ts'
 import { MembershipTarget } from './membership-target.ts'
 import type { MachinePart, PeerCaller } from './peer.ts'
 import { type PortSettings, settlePort } from './port-settings.ts'
+import type { InstanceHost } from './reconcile/host.ts'
 import type { AttachRun } from './streams/stream-server.ts'
 
 /** This machine, as the fleet uses it. */
@@ -29,6 +30,8 @@ export interface FleetMachine {
   readonly state: State
   /** `permission_denied` for a user that it does not have. */
   partForPeer(caller: PeerCaller): MachinePart
+  /** Instances of the fleet's units, here. */
+  readonly instanceHost: InstanceHost
   /** For byte streams that peers open. */
   readonly attach: AttachRun
   report(): MachineReport
@@ -103,6 +106,7 @@ export class Fleet implements AsyncDisposable {
       report: () => local.report(),
       stateHealth: async (signal) =>
         (await this.#member?.keeping.health(signal)) ?? { engine: local.state.engine, notes: [] },
+      units: () => this.#member?.units,
       stateKeepers: () => this.#member?.members.stateKeepers ?? [],
       about: () => local.about(),
     }

@@ -4,7 +4,8 @@
  *
  * Invariants: at most one attempt to connect to a machine at a time, and after a failed one a pause
  * in which everybody gets its error at once, so that a dead machine costs a caller nothing but the
- * first wait. A caller's signal ends its waiting, never the attempt that others wait for too.
+ * first wait. A caller's signal ends its waiting, never the attempt that others wait for too. When
+ * a link ends, whoever ended it, its calls are `unavailable`: their callers cancelled nothing.
  */
 import type { Duplex } from 'node:stream'
 import { type Clock, deadline, withSignal } from '../base/clock.ts'
@@ -99,11 +100,11 @@ export class Links implements AsyncDisposable {
     return this.#places.get(machineId)?.seenAtMs
   }
 
-  /** Ends the link to a machine, which is not to be talked to any more. */
-  drop(machineId: string): void {
+  /** Ends the link to a machine, which is not to be talked to any more. `why` is for its calls. */
+  drop(machineId: string, why: string): void {
     const place = this.#places.get(machineId)
     this.#places.delete(machineId)
-    void place?.link?.client[Symbol.asyncDispose]()
+    void place?.link?.client.end(new HolonError('unavailable', why))
   }
 
   /** The next call tries at once, whatever failed before: its address may have changed. */
@@ -113,12 +114,13 @@ export class Links implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#life.abort(new HolonError('unavailable', 'the agent is stopping'))
+    const stopping = new HolonError('unavailable', 'the agent is stopping')
+    this.#life.abort(stopping)
     const open = [...this.#places.values()].flatMap(({ link }) =>
       link === undefined ? [] : [link],
     )
     this.#places.clear()
-    await Promise.all(open.map(({ client }) => client[Symbol.asyncDispose]()))
+    await Promise.all(open.map(({ client }) => client.end(stopping)))
   }
 
   #place(machineId: string): Place {
@@ -194,7 +196,9 @@ export class Links implements AsyncDisposable {
     const idle = open
       .filter(({ link }) => link.client.stats.callsInFlight === 0)
       .sort((a, b) => a.link.usedAtMs - b.link.usedAtMs)
-    for (const { id } of idle.slice(0, open.length - limits.linksMax)) this.drop(id)
+    for (const { id } of idle.slice(0, open.length - limits.linksMax)) {
+      this.drop(id, `the link to ${this.#deps.nameOf(id)} was not used and gave way to others`)
+    }
   }
 }
 

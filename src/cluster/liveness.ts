@@ -101,6 +101,11 @@ export class Liveness implements Disposable {
     this.#deps.changed(machineId)
   }
 
+  /** What another machine last said of itself. */
+  reportOf(machineId: string): MachineReport | undefined {
+    return this.#watched.get(machineId)?.report
+  }
+
   /** What a machine that keeps the state last said of its fitness to lead. */
   fitnessOf(machineId: string): Fitness | undefined {
     return this.#watched.get(machineId)?.fitness

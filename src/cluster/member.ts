@@ -8,14 +8,18 @@ import { asHolonError, HolonError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { version } from '../base/version.ts'
+import { joinPath } from '../io/files.ts'
 import { globalAddresses } from '../io/network.ts'
 import type { DirectReader } from '../io/sockets.ts'
 import { type RpcServerSession, rpcServerSession } from '../rpc/listen.ts'
+import { Scheduler } from '../sched/scheduler.ts'
 import { follow } from '../state/commit.ts'
+import type { Beat } from './beat.ts'
 import { engineKey, fleetPrefix, parseEngineRecord } from './etcd/fleet-engine-record.ts'
 import type { MachineView } from './etcd/plan.ts'
 import type { ServiceRunner } from './etcd/service-runner.ts'
 import type { FleetMachine } from './fleet.ts'
+import { FleetUnits } from './fleet-units.ts'
 import { parseAddress } from './identity/address.ts'
 import { dialMachine } from './identity/dial.ts'
 import type { Identity } from './identity/identity.ts'
@@ -74,6 +78,7 @@ export class FleetMember implements AsyncDisposable {
   readonly relay: Relay
   readonly liveness: Liveness
   readonly keeping: StateKeeping
+  readonly units: FleetUnits
   readonly renewal: Renewal
   readonly #deps: FleetMemberDeps
   readonly #options: FleetMemberOptions
@@ -121,9 +126,9 @@ export class FleetMember implements AsyncDisposable {
       self: () => machineId,
       machines,
       keepers,
-      beat: () => ({ report: local.report(), sequence: 0 }),
-      keeperSilent: () => {},
-      changed: () => {},
+      beat: () => this.#beat(),
+      keeperSilent: (keeper) => this.keeping.leave(keeper),
+      changed: (id) => this.units.machineChanged(id),
     })
     this.keeping = new StateKeeping(
       {
@@ -145,6 +150,23 @@ export class FleetMember implements AsyncDisposable {
         silentMs: stateSilenceMs(options.settings),
         hosts: () => globalAddresses(),
       },
+    )
+    this.units = new FleetUnits(
+      {
+        clock,
+        random,
+        state: this.keeping.state,
+        host: local.instanceHost,
+        links: this.links,
+        liveness: this.liveness,
+        self: () => this.self,
+        machines,
+        keepers,
+        ownReport: () => local.report(),
+        placer: () => new Scheduler(random),
+        report,
+      },
+      joinPath(options.stateDir, 'fleet-units'),
     )
     this.#address = new OwnAddress({
       clock,
@@ -192,6 +214,15 @@ export class FleetMember implements AsyncDisposable {
     return this.members.byId(machineId)?.name ?? machineId
   }
 
+  #beat(): Beat {
+    const { fitness, sequence } = this.units
+    return {
+      report: this.#deps.local.report(),
+      sequence,
+      ...(fitness === undefined ? {} : { fitness }),
+    }
+  }
+
   /** Where others should find this machine, as it is now. */
   ownAddresses(): readonly string[] {
     return this.#address.now()
@@ -226,8 +257,10 @@ export class FleetMember implements AsyncDisposable {
     )
     this.#ends.use(this.#port)
     this.#ends.use(this.liveness)
+    this.#ends.use(this.units)
     this.keeping.start()
     this.liveness.start()
+    this.units.start()
     void this.#followState()
     void this.#address.keep(this.#life.signal)
   }
@@ -287,8 +320,7 @@ export class FleetMember implements AsyncDisposable {
       partForPeer: (caller) => local.partForPeer(caller),
       report: () => local.report(),
       liveness: this.liveness,
-      onBeat: (machineId, beat) => this.liveness.beatFrom(machineId, beat),
-      hosted: () => ({ sequence: 0, instances: [] }),
+      units: this.units,
       renew: (machineId, publicKey, signal) =>
         this.#authority.issue(machineId, publicKey, { signal }),
       stateService: () => this.keeping.service(),

@@ -3,6 +3,7 @@ import { HolonError } from '../base/errors.ts'
 import type { CallOptions, MachineReport } from '../kernel/types.ts'
 import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
+import type { FleetUnits, WaitingSlots } from './fleet-units.ts'
 import type { Liveness } from './liveness.ts'
 import type { MachinePart, Peer, PeerCaller, Sighting } from './peer.ts'
 import type { HostedReport } from './reconcile/reports.ts'
@@ -12,8 +13,7 @@ export interface PeerTargetDeps {
   readonly partForPeer: (caller: PeerCaller) => MachinePart
   readonly report: () => MachineReport
   readonly liveness: Liveness
-  readonly onBeat: (machineId: string, beat: Beat) => void
-  readonly hosted: () => HostedReport
+  readonly units: FleetUnits
   /** A certificate for a member's key; `unsupported` where the CA is not at hand. */
   readonly renew: (machineId: string, publicKey: string, signal: AbortSignal) => Promise<string>
   /** Undefined where State is reached over links only. */
@@ -42,11 +42,18 @@ export class PeerTarget implements Peer {
   }
 
   async beat(beat: Beat): Promise<void> {
-    this.#deps.onBeat(this.#machineId, beat)
+    this.#deps.liveness.beatFrom(this.#machineId, beat)
+    this.#deps.units.beatFrom(this.#machineId, beat)
   }
 
   async hosted(): Promise<HostedReport> {
-    return this.#deps.hosted()
+    return this.#deps.units.hosted()
+  }
+
+  async waiting(unit: string): Promise<WaitingSlots> {
+    const waiting = this.#deps.units.waiting(unit)
+    if (waiting !== undefined) return waiting
+    throw new HolonError('unsupported', 'this machine does not decide where units run')
   }
 
   async sightings({ signal }: CallOptions): Promise<readonly Sighting[]> {

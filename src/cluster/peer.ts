@@ -9,6 +9,7 @@ import { defineInterface } from '../rpc/interface.ts'
 import { processInterface, runInterface, unitInterface } from '../rpc/wire.ts'
 import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
+import type { WaitingSlots } from './fleet-units.ts'
 import type { HostedReport } from './reconcile/reports.ts'
 import { type StateService, stateServiceInterface } from './state/state-service.ts'
 
@@ -62,6 +63,8 @@ export interface Peer {
   beat(beat: Beat, options: CallOptions): Promise<void>
   /** What it runs for the fleet, with the number that its beats carry. Idempotent. */
   hosted(options: CallOptions): Promise<HostedReport>
+  /** Why instances of a unit wait; `unsupported` unless this machine leads. Idempotent. */
+  waiting(unit: string, options: CallOptions): Promise<WaitingSlots>
   /** How this machine sees all others; `unsupported` unless it keeps the state. Idempotent. */
   sightings(options: CallOptions): Promise<readonly Sighting[]>
   /** Whether this machine reaches that one now. Idempotent. */
@@ -100,6 +103,7 @@ export const peerInterface = defineInterface<Peer>('Peer', {
   report: { args: 0, idempotent: true },
   beat: { args: 1, idempotent: true },
   hosted: { args: 0, idempotent: true },
+  waiting: { args: 1, idempotent: true },
   sightings: { args: 0, idempotent: true },
   reaches: { args: 1, idempotent: true },
   renew: { args: 1, idempotent: true },

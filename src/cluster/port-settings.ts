@@ -1,11 +1,13 @@
 /**
- * Where this machine listens, what others are told, and whose etcd is used: given with `holon up`,
- * kept for the next time.
+ * Where this machine listens, what others are told, whose etcd is used and how long a silent one is
+ * waited for: given with `holon up`, kept for the next time.
  */
 import { join } from 'node:path'
 import { HolonError } from '../base/errors.ts'
+import { limits } from '../base/limits.ts'
 import { readTextIfThere } from '../io/files.ts'
 import { writeDurablySync } from '../io/state-files.ts'
+import { parseTimeSpanMs } from '../unit/time-span.ts'
 import { isJsonObject, stringField } from './fields.ts'
 import { type Address, formatAddress, parseAddress } from './identity/address.ts'
 import { defaultPort } from './identity/protocols.ts'
@@ -17,6 +19,8 @@ export interface PortSettings {
   readonly advertise?: string | undefined
   /** "etcd://HOST:PORT": an engine of the state that somebody else runs. */
   readonly state?: string | undefined
+  /** "12h": silence of a machine that keeps the state after which another takes its place. */
+  readonly stateSilence?: string | undefined
 }
 
 /** What was given now, else what was given before. Throws `invalid_argument`. */
@@ -27,7 +31,9 @@ export function settlePort(stateDir: string, given: PortSettings): PortSettings 
     listen: given.listen || before.listen,
     advertise: given.advertise || before.advertise,
     state: given.state || before.state,
+    stateSilence: given.stateSilence || before.stateSilence,
   }
+  stateSilenceMs(settings)
   listenAddress(settings)
   if (settings.advertise !== undefined) parseAddress(settings.advertise)
   if (JSON.stringify(settings) !== JSON.stringify(before)) {
@@ -44,6 +50,18 @@ export function listenAddress({ listen }: PortSettings): {
   if (listen === undefined) return { port: defaultPort }
   if (/^\d+$/.test(listen)) return { port: Number(listen) }
   return parseAddress(listen)
+}
+
+export function stateSilenceMs({ stateSilence }: PortSettings): number {
+  if (stateSilence === undefined) return limits.stateMemberSilentMs
+  const ms = parseTimeSpanMs(stateSilence)
+  // Less is no silence yet, but the time that a look takes.
+  if (ms !== undefined && ms >= 2 * limits.beatSilenceMs) return ms
+  throw new HolonError(
+    'invalid_argument',
+    `${JSON.stringify(stateSilence)} is no time to wait for a silent machine: say 10m or 12h, ` +
+      `at least ${(2 * limits.beatSilenceMs) / 1000}s`,
+  )
 }
 
 /** Where etcd listens for its peers: the next port. */
@@ -68,6 +86,7 @@ function read(path: string): PortSettings {
         listen: stringField(value, 'listen'),
         advertise: stringField(value, 'advertise'),
         state: stringField(value, 'state'),
+        stateSilence: stringField(value, 'stateSilence'),
       }
     }
   } catch {

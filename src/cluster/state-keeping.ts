@@ -7,7 +7,7 @@ import { type Clock, deadline } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
-import { readText, removeTree } from '../io/files.ts'
+import { freeBytes, readText, removeTree } from '../io/files.ts'
 import { removeFile } from '../io/state-files.ts'
 import type { StateHealth } from '../kernel/types.ts'
 import type { Remote } from '../rpc/remote.ts'
@@ -52,6 +52,8 @@ export interface StateKeepingOptions {
   readonly machineId: string
   /** "0.0.0.0:4657" */
   readonly listenPeer: string
+  /** Silence after which a machine that keeps the state is given up. */
+  readonly silentMs: number
   readonly hosts: () => readonly string[]
 }
 
@@ -69,6 +71,8 @@ export class StateKeeping implements AsyncDisposable {
   readonly #api: EtcdClient
   readonly #watch: StateWatch
   readonly #remote: RemoteState
+  /** Id of the machine that was found to serve State last. */
+  #servedBy = ''
   #external: State | undefined
   #loops: Promise<unknown>[] = []
   #record: FleetEngineRecord | undefined
@@ -82,7 +86,8 @@ export class StateKeeping implements AsyncDisposable {
     const paths = memberPaths(stateDir, runtimeDir)
     const endpoints = [{ socketPath: clientSocketPath(paths) }]
     this.#api = new EtcdClient({ clock }, endpoints)
-    this.#local = openEtcd({ clock, random }, { endpoints })
+    const diskFreeBytes = () => (this.#isAlone ? freeBytes(paths.dir) : undefined)
+    this.#local = openEtcd({ clock, random }, { endpoints, diskFreeBytes })
     this.member = new LocalStateMember(
       { clock, service, api: this.#api, report },
       {
@@ -102,7 +107,7 @@ export class StateKeeping implements AsyncDisposable {
   start(): void {
     const { signal } = this.#life
     const { clock, random, report, views } = this.#deps
-    const { stateDir, machineId } = this.#options
+    const { stateDir, machineId, silentMs } = this.#options
     const onError = (error: unknown) => report(asHolonError(error, 'back up the state').message)
     const membership = new Membership(
       {
@@ -115,7 +120,7 @@ export class StateKeeping implements AsyncDisposable {
         backup: (limit) => backUpFleet(this.#local, stateDir, { signal: limit }),
         report,
       },
-      { machineId, engine: () => this.#managed() },
+      { machineId, silentMs, engine: () => this.#managed() },
     )
     this.#loops = [
       this.#open(),
@@ -146,6 +151,13 @@ export class StateKeeping implements AsyncDisposable {
     const direct = this.#direct()
     if (direct !== undefined) return direct
     throw new HolonError('unsupported', 'the state is kept on other machines')
+  }
+
+  /** That machine is silent: if it serves State to this one, another one is asked now. */
+  leave(machineId: string): void {
+    if (machineId !== this.#servedBy) return
+    this.#servedBy = ''
+    this.#remote.leave(`${machineId} is silent`)
   }
 
   /** For peers; undefined where State is reached over links only. */
@@ -218,6 +230,11 @@ export class StateKeeping implements AsyncDisposable {
   /** This machine's own etcd. */
   get local(): State {
     return this.#local
+  }
+
+  /** No other machine's etcd can go on when this one cannot. */
+  get #isAlone(): boolean {
+    return (this.#record?.members.length ?? 1) === 1
   }
 
   #managed() {
@@ -321,7 +338,9 @@ export class StateKeeping implements AsyncDisposable {
       using limit = deadline(this.#deps.clock, limits.fanOutMs / 2, signal)
       try {
         const peer = await this.#deps.links.peer(keeper, limit.signal)
-        return (await peer.state(limit)) as Remote<StateService>
+        const service = (await peer.state(limit)) as Remote<StateService>
+        this.#servedBy = keeper
+        return service
       } catch (error) {
         if (signal.aborted) throw error
         last = error

@@ -74,6 +74,14 @@ export class UnitOfMany implements Unit, Disposable {
     return this.#only('disable').disable(options)
   }
 
+  scale(instances: number, options: CallOptions): Promise<UnitStatus> {
+    return this.#only('scale').scale(instances, options)
+  }
+
+  undo(which: { readonly to?: number }, options: CallOptions): Promise<UnitStatus> {
+    return this.#only('undo').undo(which, options)
+  }
+
   cat(options: CallOptions): Promise<UnitFile> {
     return this.#only('cat').cat(options)
   }
@@ -115,10 +123,12 @@ export class UnitOfMany implements Unit, Disposable {
   }
 }
 
+export function worstOf(all: readonly ActiveState[]): ActiveState {
+  return worstFirst.find((active) => all.includes(active)) ?? 'inactive'
+}
+
 function mergeStatuses(all: readonly UnitStatus[]): UnitStatus {
-  const worst = worstFirst
-    .map((active) => all.find((status) => status.active === active))
-    .find((status) => status !== undefined)
+  const worst = all.find(({ active }) => active === worstOf(all.map((status) => status.active)))
   if (worst === undefined) throw new HolonError('internal', 'no machine has the unit')
   if (all.length === 1) return worst
   return {

@@ -4,8 +4,9 @@
  * tree kills and v1's memory tree counts. An ordinary user mostly has none, and jobs then rest on
  * the keeper's being a subreaper.
  */
-import { mkdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { type Clock, deadline, sleep } from '../base/clock.ts'
 import { tryRead, tryWrite } from './try-file.ts'
 
 export interface CgroupRoots {
@@ -50,6 +51,30 @@ export function openCgroups(name: string): CgroupRoots {
   return {
     ...(roots.unified === undefined ? {} : { unified: roots.unified }),
     ...(roots.memory === undefined ? {} : { memory: roots.memory }),
+  }
+}
+
+const closeTimeoutMs = 1_000
+const pollMs = 5
+
+/**
+ * Removes the top groups in which no job is. A keeper that ends is in v1's to its last moment,
+ * which is waited for. One that begins meanwhile makes them again.
+ */
+export async function closeCgroups(clock: Clock, roots: CgroupRoots): Promise<void> {
+  using limit = deadline(clock, closeTimeoutMs)
+  const groups = Object.values(roots)
+  while (!limit.signal.aborted) {
+    if (removeCgroups(groups.filter((group) => !hasGroups(group)))) return
+    await sleep(clock, pollMs, limit.signal).catch(() => undefined)
+  }
+}
+
+function hasGroups(group: string): boolean {
+  try {
+    return readdirSync(group, { withFileTypes: true }).some((entry) => entry.isDirectory())
+  } catch {
+    return false
   }
 }
 

@@ -16,6 +16,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statfsSync,
   statSync,
   watch,
   writeFileSync,
@@ -130,6 +131,16 @@ export function ownerOf(path: string): { uid: number; gid: number } | undefined 
 
 export function modifiedAtMs(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs
+}
+
+/** What an ordinary user may still write on the file system of `path`; undefined: no such path. */
+export function freeBytes(path: string): number | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(path)
+    return bavail * bsize
+  } catch {
+    return undefined
+  }
 }
 
 /** Removes the file or tree; nothing there is no error. */

@@ -26,6 +26,7 @@ import type {
   LogQuery,
   LogUsage,
   MachineListing,
+  MachineWish,
   PlacementAnswer,
   PlacementWish,
   ProcessId,
@@ -96,6 +97,11 @@ export interface System {
   load(file: UnitFile, options: CallOptions): Promise<Unit>
   /** Bytes of all logs. Idempotent. */
   logUsage(options: CallOptions): Promise<LogUsage>
+  /**
+   * Keeps new instances off a machine, or has all of the fleet's instances leave it, never below
+   * MinInstances=; `none` ends either. Returns when it is written down. Idempotent.
+   */
+  intend(machine: string, wish: MachineWish, options: CallOptions): Promise<void>
   /** Ends the agent that answers; jobs go on unless `stopJobs`. Only for who runs the agent. */
   shutdown(how: { readonly stopJobs: boolean }, options: CallOptions): Promise<void>
   /** Who belongs to the whole. `permission_denied` but for who runs the agent. Idempotent. */
@@ -163,6 +169,17 @@ export interface Unit {
   enable(options: CallOptions): Promise<UnitStatus>
   /** Idempotent. */
   disable(options: CallOptions): Promise<UnitStatus>
+  /**
+   * So many instances from now on, whatever its file says. Resolves when they are up or wait.
+   * `invalid_argument` beyond MinInstances= and MaxInstances=; `unsupported` for a unit of one
+   * machine. Idempotent.
+   */
+  scale(instances: number, options: CallOptions): Promise<UnitStatus>
+  /**
+   * Back to the text before this one, or to that with the number `to`, brought out as any change.
+   * `unsupported` for a unit of one machine.
+   */
+  undo(which: { readonly to?: number }, options: CallOptions): Promise<UnitStatus>
   /** The file as loaded. Idempotent. */
   cat(options: CallOptions): Promise<UnitFile>
   /** systemctl's properties: `MainPID`, `ActiveState`, … Idempotent. */

@@ -310,6 +310,10 @@ export interface InstanceStatus {
   readonly restarts: number
   /** success, exit-code, signal, core-dump, timeout, start-limit-hit, oom-kill, keeper-lost, … */
   readonly result: string
+  /** What the service says of itself (STATUS= of sd_notify). Untrusted, for people. */
+  readonly statusText?: string
+  /** Likewise, ERRNO=. */
+  readonly statusErrno?: number
   readonly exit?: ExitStatus
   /** Processes in the instance, its main one first. */
   readonly pids: readonly number[]
@@ -331,10 +335,53 @@ export interface UnitStatus {
   readonly instances: readonly InstanceStatus[]
   readonly instancesWanted: number
   readonly sourcePath?: string
+  /** The condition for which its last start was skipped, or the assertion for which it failed. */
+  readonly unmet?: string
   readonly loadedAtMs: number
   /** "since when, what happened last, what comes next", one sentence each. */
   readonly notes: readonly string[]
+  /** Whose it is: one machine's own, or the fleet's, of which this may be one machine's part. */
+  readonly scope: 'machine' | 'fleet'
+  /** Of a unit of the fleet as a whole. */
+  readonly fleet?: FleetPart
 }
+
+/** What the fleet knows of one of its units, beside how its instances are. */
+export interface FleetPart {
+  /** Number of the text that is wanted. */
+  readonly spec: number
+  /** Set by `scale`; else the file's own `Instances=`. */
+  readonly scale?: number
+  readonly rollout?: {
+    readonly from: number
+    readonly to: number
+    readonly status: 'going' | 'done' | 'failed'
+    readonly sinceMs: number
+    readonly why?: string
+  }
+  /** The texts that were given, oldest first. */
+  readonly history: readonly {
+    readonly spec: number
+    readonly atMs: number
+    readonly by: string
+    readonly note?: string
+  }[]
+  /** Where each instance belongs, and why there. */
+  readonly slots: readonly {
+    readonly slot: number
+    readonly machine: string
+    readonly spec: number
+    readonly generation: number
+    readonly why: string
+    /** A second place, which takes over once it is ready. */
+    readonly next?: string
+  }[]
+  /** What cannot be done now, and why: a sentence each. */
+  readonly waiting: readonly string[]
+}
+
+/** `cordoned`: nothing new is placed there. `draining`: what is there leaves, too. */
+export type MachineWish = 'cordoned' | 'draining' | 'none'
 
 export interface UnitListing {
   /** By name, then by machine. */

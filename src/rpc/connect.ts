@@ -20,7 +20,9 @@ export interface RpcClient<T> extends AsyncDisposable {
   /** Resolves when the link has ended, with why. */
   readonly closed: Promise<HolonError>
   readonly stats: ClientStats
-  /** Ends the link; calls in flight fail. Resolves once the socket is closed. */
+  /** Ends the link; calls in flight and later ones fail with this. Resolves once it is closed. */
+  end(reason: HolonError): Promise<void>
+  /** The same by who uses it: its calls are `cancelled`. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -64,16 +66,19 @@ export function rpcClient<T extends object>(
     { role: 'client', version: options.version, peer: options.peer, limits },
   )
   const session = new ClientSession(clock, transport, limits)
+  const end = (reason: HolonError) => {
+    transport.end(reason)
+    return transport.closed
+  }
   return {
     main: remote(described, session.main, session),
     closed: ended.promise,
     get stats() {
       return session.stats
     },
-    [Symbol.asyncDispose]() {
-      transport.end(new HolonError('cancelled', 'the link was closed by this side'))
-      return transport.closed
-    },
+    end,
+    [Symbol.asyncDispose]: () =>
+      end(new HolonError('cancelled', 'the link was closed by this side')),
   }
 }
 

@@ -14,6 +14,8 @@ export const unitInterface = defineInterface<Unit>('Unit', {
   restart: { args: 1, idempotent: false },
   enable: { args: 0, idempotent: true },
   disable: { args: 0, idempotent: true },
+  scale: { args: 1, idempotent: true },
+  undo: { args: 1, idempotent: false },
   cat: { args: 0, idempotent: true },
   show: { args: 0, idempotent: true },
   why: { args: 0, idempotent: true },
@@ -54,6 +56,7 @@ export const systemInterface = defineInterface<System>('System', {
   unit: { args: 1, idempotent: true, returns: unitInterface },
   load: { args: 1, idempotent: true, returns: unitInterface },
   logUsage: { args: 0, idempotent: true },
+  intend: { args: 2, idempotent: true },
   shutdown: { args: 1, idempotent: false },
   membership: { args: 0, idempotent: true, returns: membershipInterface },
 })

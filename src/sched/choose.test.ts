@@ -52,6 +52,7 @@ test('unmet() says which requirement a machine does not meet', () => {
     'disk=ssd zone=eu',
     'zone=eu/paris/*',
     'disk!=hdd',
+    'disk=nvme|ssd zone=us|eu arch=amd64|arm64 disk!=hdd|tape',
     'mem>=8GiB mem<=8G free>6G load<1 name=n1',
     '',
   ]) {
@@ -60,11 +61,21 @@ test('unmet() says which requirement a machine does not meet', () => {
   assert.equal(why('arch=x86_64'), 'arch is "aarch64", not =x86_64')
   assert.equal(why('disk=ssd mem>=16G'), 'mem is 8.0G, not >=16G')
   assert.equal(why('gpu=yes'), 'it has no gpu')
+  assert.equal(why('disk=hdd|tape'), 'disk is "ssd", not =hdd|tape')
   assert.equal(why('zone=eu/par'), 'zone is "eu/paris/r1", not =eu/par')
 })
 
 test('parseRequire() refuses words that mean nothing', () => {
-  for (const text of ['mem', 'mem>=lots', 'disk>=ssd', '=x', 'cpus>=2G', 'mem>= 2G']) {
+  for (const text of [
+    'mem',
+    'mem>=lots',
+    'disk>=ssd',
+    '=x',
+    'cpus>=2G',
+    'mem>= 2G',
+    'mem=1G|2G',
+    'a=b|',
+  ]) {
     assert.throws(
       () => parseRequire(text),
       (error) => error instanceof HolonError && error.code === 'invalid_argument',

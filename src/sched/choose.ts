@@ -6,6 +6,7 @@
  */
 import type { Random } from '../base/random.ts'
 import type { MachineInfo, PlacementAnswer, PlacementCandidate } from '../kernel/types.ts'
+import { loadOf } from './load.ts'
 import { type Requirement, unmet } from './require.ts'
 
 export interface ChooseOptions {
@@ -58,15 +59,8 @@ function judge(machine: MachineInfo, requirements: readonly Requirement[]): Plac
   if (status !== 'up' || report === undefined) return { machine: name, why: `it is ${status}` }
   const reason = unmet(requirements, machine)
   if (reason !== undefined) return { machine: name, why: reason }
-  const { cpuCount, load1, memoryBytes, memoryAvailableBytes, pressure } = report
-  const load = load1 / cpuCount
-  const memoryUsed = 1 - memoryAvailableBytes / Math.max(1, memoryBytes)
-  // Pressure says that work waits; load and memory only that there is some. Full memory is worse
-  // than full processors: it ends programs instead of slowing them down.
-  const waiting = pressure === undefined ? load : (pressure.cpu + pressure.io) / 100
-  const short = memoryUsed > 0.9 ? (memoryUsed - 0.9) * 20 : 0
-  const stall = (pressure?.memory ?? 0) / 25
-  const score = Math.min(load, 4) / 4 + waiting + memoryUsed / 2 + short + stall
+  const { cpuCount, load1, memoryAvailableBytes, pressure } = report
+  const score = loadOf(report)
   const free = (memoryAvailableBytes / 2 ** 30).toFixed(1)
   const why = `load ${load1.toFixed(2)} on ${cpuCount} cores, ${free}G free${pressureText(pressure)}`
   return { machine: name, score: Math.round(score * 1000) / 1000, why }

@@ -1,53 +1,62 @@
-/**
- * Requirements: "arch=arm64 mem>=2G cpus>=4 disk=ssd zone=eu/paris". Each is a property, a
- * comparison and a value; all must hold. What is no property of every machine is a label.
- */
+/** Whether a machine meets requirements, whose grammar is in unit/requirement.ts. Pure. */
 import { HolonError } from '../base/errors.ts'
-import type { MachineInfo } from '../kernel/types.ts'
+import type { MachineReport } from '../kernel/types.ts'
+import {
+  type Comparison,
+  quantityOf,
+  type Requirement,
+  readRequirements,
+} from '../unit/requirement.ts'
 
-export type Comparison = '=' | '!=' | '>=' | '<=' | '>' | '<'
-
-export interface Requirement {
-  readonly property: string
-  readonly comparison: Comparison
-  readonly value: string
-}
-
-const pattern = /^([A-Za-z][\w./-]*)(>=|<=|!=|=|>|<)(\S+)$/
+export type { Requirement } from '../unit/requirement.ts'
 
 /** Throws `invalid_argument`, naming the word that is not understood. */
 export function parseRequire(text: string): readonly Requirement[] {
-  return text
-    .split(/\s+/)
-    .filter((word) => word !== '')
-    .map((word) => {
-      const match = pattern.exec(word)
-      if (match === null) throw invalid(word, 'it is not like arch=x86_64 or mem>=2G')
-      const [, property = '', comparison = '=', value = ''] = match
-      const requirement: Requirement = { property, comparison: comparison as Comparison, value }
-      check(requirement, word)
-      return requirement
-    })
+  const read = readRequirements(text)
+  if (read.kind === 'ok') return read.value
+  throw new HolonError('invalid_argument', `require ${read.message}`)
+}
+
+/** What is judged of a machine. */
+export interface JudgedMachine {
+  readonly name: string
+  readonly zone: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly report?: MachineReport | undefined
 }
 
 /** Why `machine` does not fit: "mem is 1.0 GiB, not >=2G"; undefined when it does. */
 export function unmet(
   requirements: readonly Requirement[],
-  machine: MachineInfo,
+  machine: JudgedMachine,
 ): string | undefined {
-  for (const { property, comparison, value } of requirements) {
-    const actual = propertyOf(machine, property)
-    if (actual === undefined) return `it has no ${property}`
-    const holds =
-      typeof actual === 'number'
-        ? compare(actual, comparison, numberOf(property, value) ?? Number.NaN)
-        : matches(property, actual, value) === (comparison === '=')
-    if (!holds) return `${property} is ${shown(property, actual)}, not ${comparison}${value}`
-  }
-  return undefined
+  const requirement = firstUnmet(requirements, machine)
+  if (requirement === undefined) return undefined
+  const { property, comparison, value } = requirement
+  const actual = propertyOf(machine, property)
+  if (actual === undefined) return `it has no ${property}`
+  return `${property} is ${shown(property, actual)}, not ${comparison}${value}`
 }
 
-const numeric: ReadonlySet<string> = new Set(['mem', 'memory', 'cpus', 'load', 'free'])
+export function firstUnmet(
+  requirements: readonly Requirement[],
+  machine: JudgedMachine,
+): Requirement | undefined {
+  return requirements.find((requirement) => !holds(requirement, machine))
+}
+
+function holds({ property, comparison, value }: Requirement, machine: JudgedMachine): boolean {
+  const actual = propertyOf(machine, property)
+  if (actual === undefined) return false
+  return typeof actual === 'number'
+    ? compare(actual, comparison, quantityOf(property, value) ?? Number.NaN)
+    : matches(property, actual, value) === (comparison === '=')
+}
+
+/** Of what changes from one moment to the next, where all else is a machine's nature. */
+export function isMomentary({ property }: Requirement): boolean {
+  return property === 'load' || property === 'free'
+}
 
 /** The names that uname, Debian and Node give the same processors. */
 const archAliases: Readonly<Record<string, string>> = {
@@ -57,7 +66,7 @@ const archAliases: Readonly<Record<string, string>> = {
   arm64: 'aarch64',
 }
 
-function propertyOf(machine: MachineInfo, property: string): string | number | undefined {
+function propertyOf(machine: JudgedMachine, property: string): string | number | undefined {
   const { report } = machine
   switch (property) {
     case 'mem':
@@ -85,7 +94,12 @@ function propertyOf(machine: MachineInfo, property: string): string | number | u
   }
 }
 
+/** `value`: one or several, of which one must match. */
 function matches(property: string, actual: string, value: string): boolean {
+  return value.split('|').some((each) => matchesOne(property, actual, each))
+}
+
+function matchesOne(property: string, actual: string, value: string): boolean {
   if (property === 'arch') return actual === canonicalArch(value)
   if (property !== 'zone') return actual === value
   const zone = value.replace(/\/\*?$/, '')
@@ -94,30 +108,6 @@ function matches(property: string, actual: string, value: string): boolean {
 
 function canonicalArch(name: string): string {
   return archAliases[name] ?? name
-}
-
-function check({ property, comparison, value }: Requirement, word: string): void {
-  if (numeric.has(property)) {
-    if (numberOf(property, value) === undefined) throw invalid(word, `${value} is no number`)
-  } else if (comparison !== '=' && comparison !== '!=') {
-    throw invalid(word, `${property} can be compared by = and != only`)
-  }
-}
-
-const unitBytes: Readonly<Record<string, number>> = {
-  '': 1,
-  K: 2 ** 10,
-  M: 2 ** 20,
-  G: 2 ** 30,
-  T: 2 ** 40,
-}
-
-function numberOf(property: string, text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?$/.exec(text)
-  if (match === null) return undefined
-  const [, digits = '', unit = ''] = match
-  const plain = property === 'cpus' || property === 'load'
-  return plain && unit !== '' ? undefined : Number(digits) * (unitBytes[unit] ?? 1)
 }
 
 function compare(actual: number, comparison: Comparison, wanted: number): boolean {
@@ -141,8 +131,4 @@ function shown(property: string, actual: string | number): string {
   if (typeof actual === 'string') return JSON.stringify(actual)
   if (property === 'cpus' || property === 'load') return String(actual)
   return `${(actual / 2 ** 30).toFixed(1)}G`
-}
-
-function invalid(word: string, why: string): HolonError {
-  return new HolonError('invalid_argument', `require ${JSON.stringify(word)}: ${why}`)
 }

@@ -7,7 +7,9 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { World } from './world.ts'
 
 export class Gate {
-  #status: 'open' | 'frozen' | 'dead' = 'open'
+  /** What holds it at the moment; each ends by itself. */
+  #holds = 0
+  #isDead = false
   readonly #waiting: (() => void)[] = []
   /** How often it was frozen. */
   freezes = 0
@@ -18,33 +20,33 @@ export class Gate {
   }
 
   get isOpen(): boolean {
-    return this.#status === 'open'
+    return !this.#isDead && this.#holds === 0
   }
 
   get isDead(): boolean {
-    return this.#status === 'dead'
+    return this.#isDead
   }
 
   enter(work: () => void): void {
-    if (this.#status === 'open') work()
-    else if (this.#status === 'frozen') this.#waiting.push(work)
+    if (this.isOpen) work()
+    else if (!this.#isDead) this.#waiting.push(work)
   }
 
   freeze(): void {
-    if (this.#status !== 'open') return
-    this.#status = 'frozen'
+    this.#holds += 1
     this.freezes += 1
   }
 
+  /** Ends one `freeze`. */
   thaw(): void {
-    if (this.#status !== 'frozen') return
-    this.#status = 'open'
+    this.#holds = Math.max(0, this.#holds - 1)
+    if (!this.isOpen) return
     // One step for each, in the order in which they came.
     for (const work of this.#waiting.splice(0)) this.#world.after(0, () => this.enter(work))
   }
 
   kill(): void {
-    this.#status = 'dead'
+    this.#isDead = true
     this.#waiting.length = 0
   }
 }

@@ -3,8 +3,10 @@
  * the state serve while a majority of them are alive and see each other. Requests and answers are
  * lost, late and ambiguous as the port allows; a txn that was answered `unknown` may still happen.
  */
-import { type Clock, sleep, withSignal } from '../base/clock.ts'
+import { abortError, type Clock, sleep, withSignal } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
+import { type CheckedTxn, checkTxn } from '../state/check-txn.ts'
+import type { Decision } from '../state/draft.ts'
 import { closedError, notDone } from '../state/ending.ts'
 import type {
   Entry,
@@ -17,29 +19,39 @@ import type {
   TxnResult,
   WatchEvent,
 } from '../state/port.ts'
-import { SimulatedState, type SimulatedStore } from '../state/simulated.ts'
+import type { SimulatedStore } from '../state/simulated.ts'
+import { toEntry } from '../state/stored.ts'
 import type { Gate } from './gate.ts'
 import type { World } from './world.ts'
 
 /** What may go wrong between a machine and the engine, by probability. */
 export interface EngineWeather {
   unknown: number
+  /** Events of watches are late. */
   late: number
+  /** Answers take seconds. */
+  slow: number
   /** Watches: an event comes again. */
   duplicates: number
   reset: number
 }
+
+export const goodEngine: EngineWeather = { unknown: 0, late: 0, slow: 0, duplicates: 0, reset: 0 }
 
 export interface Engine {
   readonly store: SimulatedStore
   readonly weather: EngineWeather
   /** Whether the machine gets an answer from the engine now. */
   reaches(machineId: string): boolean
+  /** The store decided about a machine's txn, which has not heard of it yet. */
+  decided(machineId: string, txn: CheckedTxn, decision: Decision): void
 }
 
 const unreachableMs = 1_500
 const latencyMsMax = 6
+const slowMsMax = 6_000
 const lateMsMax = 12_000
+const eventLateMsMax = 400
 const watchLookMs = 500
 
 export class SimState implements State {
@@ -50,7 +62,6 @@ export class SimState implements State {
   readonly #machineId: string
   readonly #clock: Clock
   readonly #gate: Gate
-  readonly #inner: SimulatedState
   readonly #end = new AbortController()
 
   constructor(world: World, engine: Engine, machineId: string, clock: Clock, gate: Gate) {
@@ -59,42 +70,59 @@ export class SimState implements State {
     this.#machineId = machineId
     this.#clock = clock
     this.#gate = gate
-    this.#inner = new SimulatedState({ clock, random: world.random }, engine.store)
   }
 
-  get(key: string, options: SignalOptions): Promise<Entry | undefined> {
-    return this.#ask(options, () => this.#inner.get(key, { signal: never }))
+  get(key: string, { signal }: SignalOptions): Promise<Entry | undefined> {
+    return this.#ask(signal, () => {
+      const stored = this.#engine.store.read(key)
+      return stored === undefined ? undefined : toEntry(stored)
+    })
   }
 
-  list(prefix: string, options: SignalOptions): Promise<Listing> {
-    return this.#ask(options, () => this.#inner.list(prefix, { signal: never }))
+  list(prefix: string, { signal }: SignalOptions): Promise<Listing> {
+    const { store } = this.#engine
+    return this.#ask(signal, () => {
+      const stored = store.keys(prefix).map((key) => store.read(key))
+      const entries = stored.filter((entry) => entry !== undefined).map(toEntry)
+      return { entries, revision: store.revision }
+    })
   }
 
   async txn(txn: Txn, { signal }: SignalOptions): Promise<TxnResult> {
     this.#admit(signal)
-    const { weather } = this.#engine
+    const { store, weather } = this.#engine
     if (!this.#reaches()) {
       await sleep(this.#clock, unreachableMs, signal)
       return { kind: 'unavailable', why: 'nobody serves the state (simulated)' }
     }
-    const decide = () => this.#inner.txn(txn, { signal: never })
-    if (!this.#world.chance(weather.unknown)) {
-      const result = await withSignal(this.#trip(decide), signal)
+    const checked = checkTxn(txn)
+    const finish = store.attempt(checked)
+    const decide = () => {
+      const decision = finish(true)
+      if (decision !== undefined) this.#engine.decided(this.#machineId, checked, decision)
+      return decision
+    }
+    if (!this.#chance(weather.unknown)) {
+      const box = await this.#trip(signal, decide, () => void finish(false))
+      if (box?.value?.kind === 'refused') throw box.value.error
+      if (box?.value !== undefined) return box.value
       // The answer is lost when the engine went away meanwhile.
-      if (result !== undefined) return result
       await sleep(this.#clock, unreachableMs, signal)
       return { kind: 'unknown', why: 'no answer (simulated)' }
     }
-    const fate = this.#world.random.next()
-    if (fate < 0.4) void this.#trip(decide)
-    else if (fate < 0.7) {
-      // It happens long after its sender was told that nobody knows.
-      this.#world.after(this.#world.between(0, lateMsMax), () => {
-        if (this.#engine.reaches(this.#machineId)) void decide()
-      })
-    }
+    this.#doOrNot(decide, finish)
     await sleep(this.#clock, this.#world.between(1, unreachableMs), signal)
     return { kind: 'unknown', why: 'no answer (simulated)' }
+  }
+
+  /** Now, or never, or long after its sender was told that nobody knows. */
+  #doOrNot(decide: () => unknown, finish: (decide: boolean) => unknown): void {
+    const fate = this.#world.random.next()
+    const ms = this.#world.between(0, fate < 0.4 ? latencyMsMax : lateMsMax)
+    this.#world.after(ms, () => {
+      if (fate < 0.7 && this.#reaches()) decide()
+      else finish(false)
+    })
   }
 
   async *watch(
@@ -142,38 +170,48 @@ export class SimState implements State {
     return this.#engine.reaches(this.#machineId)
   }
 
-  async #ask<T>({ signal }: SignalOptions, work: () => Promise<T>): Promise<T> {
+  #chance(probability: number): boolean {
+    return probability > 0 && this.#world.chance(probability)
+  }
+
+  async #ask<T>(signal: AbortSignal, work: () => T): Promise<T> {
     this.#admit(signal)
-    const box = this.#reaches()
-      ? await withSignal(
-          this.#trip(async () => ({ value: await work() })),
-          signal,
-        )
-      : undefined
+    const box = this.#reaches() ? await this.#trip(signal, work) : undefined
     if (box !== undefined) return box.value
     await sleep(this.#clock, unreachableMs, signal)
     throw new HolonError('unavailable', 'nobody serves the state (simulated)')
   }
 
-  /** There and back; undefined when the answer found nobody or nothing to come back through. */
-  #trip<T>(work: () => Promise<T>): Promise<T | undefined> {
+  /** There and back; undefined when the request found nobody, or the answer no way back. */
+  #trip<T>(
+    signal: AbortSignal,
+    work: () => T,
+    missed: () => void = () => {},
+  ): Promise<{ readonly value: T } | undefined> {
+    const world = this.#world
     return new Promise((resolve, reject) => {
-      const world = this.#world
+      const onAbort = () => reject(abortError(signal))
+      const answer = (box: { readonly value: T } | undefined) =>
+        this.#gate.enter(() => {
+          signal.removeEventListener('abort', onAbort)
+          resolve(box)
+        })
+      signal.addEventListener('abort', onAbort, { once: true })
       world.after(world.between(0.2, latencyMsMax), () => {
-        if (!this.#reaches()) return this.#gate.enter(() => resolve(undefined))
-        work().then(
-          (result) =>
-            world.after(world.between(0.2, latencyMsMax), () =>
-              this.#gate.enter(() => resolve(this.#reaches() ? result : undefined)),
-            ),
-          (error: unknown) => this.#gate.enter(() => reject(error)),
+        if (!this.#reaches()) {
+          missed()
+          return answer(undefined)
+        }
+        const box = { value: work() }
+        const isSlow = this.#chance(this.#engine.weather.slow)
+        world.after(world.between(0.2, isSlow ? slowMsMax : latencyMsMax), () =>
+          // A slow one is on its way already, whatever happens to the way meanwhile.
+          answer(isSlow || this.#reaches() ? box : undefined),
         )
       })
     })
   }
 }
-
-const never = new AbortController().signal
 
 /** The events of one watch on their way to its machine, in order. */
 class Feed {
@@ -222,9 +260,9 @@ class Feed {
     try {
       for await (const event of events) {
         const { weather } = this.#engine
-        if (this.#world.chance(weather.reset)) return this.#deliver({ kind: 'reset' })
+        if (this.#chance(weather.reset)) return this.#deliver({ kind: 'reset' })
         this.#deliver(event)
-        if (event.kind === 'put' && this.#world.chance(weather.duplicates)) this.#deliver(event)
+        if (event.kind === 'put' && this.#chance(weather.duplicates)) this.#deliver(event)
       }
     } catch {
       // The watch has ended; who waits for it knows.
@@ -232,7 +270,7 @@ class Feed {
   }
 
   #deliver(event: WatchEvent): void {
-    const late = this.#world.chance(this.#engine.weather.late) ? 400 : latencyMsMax
+    const late = this.#chance(this.#engine.weather.late) ? eventLateMsMax : latencyMsMax
     const atMs = Math.max(this.#readyAtMs, this.#world.nowMs + this.#world.between(0.2, late))
     this.#readyAtMs = atMs
     this.#world.after(atMs - this.#world.nowMs, () => this.#arrive(event))
@@ -249,6 +287,10 @@ class Feed {
       this.#ready.push(event)
       this.#wake?.()
     })
+  }
+
+  #chance(probability: number): boolean {
+    return probability > 0 && this.#world.chance(probability)
   }
 
   #look(sinceMs: number): void {

@@ -7,13 +7,23 @@
 import type { Timer } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import { seededRandom } from '../base/random.ts'
-import { nextTurn } from '../io/turn.ts'
+import { runSteps } from '../io/turn.ts'
 
-interface Happening {
+class Happening implements Timer {
   readonly atMs: number
   /** Of two at the same time the one that was planned first. */
   readonly order: number
   fire: (() => void) | undefined
+
+  constructor(atMs: number, order: number, fire: () => void) {
+    this.atMs = atMs
+    this.order = order
+    this.fire = fire
+  }
+
+  [Symbol.dispose](): void {
+    this.fire = undefined
+  }
 }
 
 const linesKept = 4_000
@@ -48,13 +58,9 @@ export class World {
 
   after(delayMs: number, fire: () => void): Timer {
     const atMs = this.#nowMs + Math.max(0, delayMs)
-    const happening: Happening = { atMs, order: this.#order++, fire }
+    const happening = new Happening(atMs, this.#order++, fire)
     this.#push(happening)
-    return {
-      [Symbol.dispose]() {
-        happening.fire = undefined
-      },
-    }
+    return happening
   }
 
   note(line: string): void {
@@ -80,18 +86,27 @@ export class World {
 
   /** Lives until that time; `check` is called after every step, when all has settled. */
   async run(untilMs: number, check: () => void): Promise<void> {
-    while (true) {
-      const [next] = this.#heap
-      if (next === undefined || next.atMs > untilMs) break
-      this.#pop()
-      if (next.fire === undefined) continue
+    let isFirst = true
+    await runSteps(() => {
+      if (!isFirst) check()
+      isFirst = false
+      const next = this.#next(untilMs)
+      if (next === undefined) return false
       this.#nowMs = next.atMs
       this.steps += 1
-      next.fire()
-      await nextTurn()
-      check()
-    }
+      next.fire?.()
+      return true
+    })
     this.#nowMs = untilMs
+  }
+
+  #next(untilMs: number): Happening | undefined {
+    while (true) {
+      const [next] = this.#heap
+      if (next === undefined || next.atMs > untilMs) return undefined
+      this.#pop()
+      if (next.fire !== undefined) return next
+    }
   }
 
   // A binary heap by time, then order.

@@ -89,7 +89,8 @@ test('judge() leaves X- names to other programs', () => {
 
 test('findDirective() takes [X-Fleet] as another name for [X-Holon]', () => {
   assert.equal(findDirective('X-Fleet', 'Instances')?.status, 'honoured')
-  assert.equal(judge(line('X-Fleet', 'Global', 'true')).status, 'refused')
+  assert.equal(judge(line('X-Fleet', 'Global', 'true')).status, 'honoured')
+  assert.match(judge(line('X-Fleet', 'X-Conflicts', 'db*')).message, /obsolete/)
 })
 
 test('nearestName() is quiet about short names and long distances', () => {

@@ -1,6 +1,6 @@
 /**
- * The directive table: every directive of systemd's service units, and of [X-Holon], with what
- * becomes of it here. The parser's caller, the reference page and `verify` all read this one table.
+ * The directive table: every directive of systemd's service and timer units, and of [X-Holon], with
+ * what becomes of it here. The loaders, the reference page and `verify` all read this one table.
  *
  * Invariant: whatever a unit file holds gets a verdict here, `honoured`, `harmless` or `refused`
  * with a reason. Nothing is dropped silently. Only names that begin with "X-", which systemd keeps
@@ -10,36 +10,53 @@ import type { DirectiveLine } from './parse.ts'
 import { execDirectives } from './table/exec.ts'
 import { holonSection } from './table/holon-section.ts'
 import { resourceDirectives } from './table/resource-control.ts'
-import type { Directive, DirectiveStatus, SectionName } from './table/row.ts'
+import type { Directive, DirectiveStatus } from './table/row.ts'
 import { sandboxDirectives } from './table/sandbox.ts'
 import { serviceSection } from './table/service-section.ts'
+import { timerHolonSection, timerSection } from './table/timer-section.ts'
 import { installSection, unitSection } from './table/unit-section.ts'
 import { parseBoolean } from './values.ts'
 
 export type { Directive, DirectiveStatus, SectionName, ValueKind } from './table/row.ts'
 export { isList } from './table/row.ts'
 
-export const directives: readonly Directive[] = [
-  ...unitSection,
-  ...serviceSection,
-  ...execDirectives,
-  ...sandboxDirectives,
-  ...resourceDirectives,
-  ...installSection,
-  ...holonSection,
-]
+/** The types of units there are here; each has its own sections. */
+export type UnitType = 'service' | 'timer'
 
-const bySection: ReadonlyMap<string, ReadonlyMap<string, Directive>> = new Map(
-  (['Unit', 'Service', 'Install', 'X-Holon'] satisfies readonly SectionName[]).map((section) => [
-    section,
-    new Map(directives.filter((row) => row.section === section).map((row) => [row.name, row])),
-  ]),
-)
+const byType: Readonly<Record<UnitType, readonly Directive[]>> = {
+  service: [
+    ...unitSection,
+    ...serviceSection,
+    ...execDirectives,
+    ...sandboxDirectives,
+    ...resourceDirectives,
+    ...installSection,
+    ...holonSection,
+  ],
+  timer: [...unitSection, ...timerSection, ...installSection, ...timerHolonSection],
+}
 
-// Sections of systemd's other unit types, for a better message than "unknown".
-const otherTypes: Readonly<Record<string, string>> = {
+export const directives: readonly Directive[] = [...new Set([...byType.service, ...byType.timer])]
+
+type Sections = ReadonlyMap<string, ReadonlyMap<string, Directive>>
+
+const tables: Readonly<Record<UnitType, Sections>> = {
+  service: sectionsOf(byType.service),
+  timer: sectionsOf(byType.timer),
+}
+
+function sectionsOf(rows: readonly Directive[]): Sections {
+  const sections = new Map<string, Map<string, Directive>>()
+  for (const row of rows) {
+    const section = sections.get(row.section) ?? new Map<string, Directive>()
+    sections.set(row.section, section.set(row.name, row))
+  }
+  return sections
+}
+
+// Sections of systemd's unit types that are not here, for a better message than "unknown".
+const foreignTypes: Readonly<Record<string, string>> = {
   Socket: 'socket',
-  Timer: 'timer',
   Path: 'path',
   Mount: 'mount',
   Automount: 'automount',
@@ -61,15 +78,24 @@ export function canonicalSection(section: string): string {
   return section === 'X-Fleet' ? 'X-Holon' : section
 }
 
-/** The row of a directive; undefined for an unknown section or name. */
-export function findDirective(section: string, name: string): Directive | undefined {
-  return bySection.get(canonicalSection(section))?.get(name)
+/** Whether units of this type have such a section. */
+export function hasSection(section: string, type: UnitType): boolean {
+  return tables[type].has(canonicalSection(section))
 }
 
-/** What becomes of one line. Whether an honoured directive's value is sound is for unit.ts. */
-export function judge(line: DirectiveLine): Verdict {
-  const row = findDirective(line.section, line.name)
-  if (row === undefined) return judgeUnknown(line)
+/** The row of a directive; undefined for an unknown section or name. */
+export function findDirective(
+  section: string,
+  name: string,
+  type: UnitType = 'service',
+): Directive | undefined {
+  return tables[type].get(canonicalSection(section))?.get(name)
+}
+
+/** What becomes of one line. Whether an honoured directive's value is sound is for the loaders. */
+export function judge(line: DirectiveLine, type: UnitType = 'service'): Verdict {
+  const row = findDirective(line.section, line.name, type)
+  if (row === undefined) return judgeUnknown(line, type)
   if (row.status === 'honoured') return { status: 'honoured', message: '' }
   if (row.status === 'refused') return { status: 'refused', message: row.reason }
   const refusal = row.refusal?.(line.value) ?? kindRefusal(row, line.value)
@@ -84,34 +110,46 @@ function kindRefusal(row: Directive, value: string): string | undefined {
   return parsed.kind === 'bad' ? parsed.message : undefined
 }
 
-function judgeUnknown(line: DirectiveLine): Verdict {
-  const section = canonicalSection(line.section)
-  const known = bySection.get(section)
-  if (known === undefined) return judgeUnknownSection(section)
+function judgeUnknown(line: DirectiveLine, type: UnitType): Verdict {
+  const known = tables[type].get(canonicalSection(line.section))
+  if (known === undefined) return judgeUnknownSection(line.section, type)
   if (line.name.startsWith('X-')) {
     return { status: 'harmless', message: 'names that begin with X- are for other programs' }
   }
-  const elsewhere = directives.find((row) => row.name === line.name)
+  const elsewhere = byType[type].find((row) => row.name === line.name)
   if (elsewhere !== undefined) {
     const message = `this directive belongs into [${elsewhere.section}], not [${line.section}]`
     return { status: 'refused', message }
+  }
+  const other = otherTypeOf(type)
+  if (findDirective(line.section, line.name, other) !== undefined) {
+    return { status: 'refused', message: `this directive belongs into .${other} files` }
   }
   const message = `unknown directive in [${line.section}]`
   const suggestion = nearestName(line.name, [...known.keys()])
   return { status: 'refused', message, ...(suggestion === undefined ? {} : { suggestion }) }
 }
 
-function judgeUnknownSection(section: string): Verdict {
+function judgeUnknownSection(section: string, type: UnitType): Verdict {
   if (section.startsWith('X-')) {
     return { status: 'harmless', message: 'sections that begin with X- are for other programs' }
   }
-  const type = Object.hasOwn(otherTypes, section) ? otherTypes[section] : undefined
-  if (type !== undefined) {
-    return { status: 'refused', message: `[${section}] belongs to ${type} units, which come later` }
+  const other = otherTypeOf(type)
+  if (tables[other].has(section)) {
+    return { status: 'refused', message: `[${section}] belongs into .${other} files` }
   }
-  const nearest = nearestName(section, [...bySection.keys()])
+  const foreign = Object.hasOwn(foreignTypes, section) ? foreignTypes[section] : undefined
+  if (foreign !== undefined) {
+    const message = `[${section}] belongs to ${foreign} units, which come later`
+    return { status: 'refused', message }
+  }
+  const nearest = nearestName(section, [...tables[type].keys()])
   const hint = nearest === undefined ? '' : `; did you mean [${nearest}]?`
   return { status: 'refused', message: `unknown section [${section}]${hint}` }
+}
+
+function otherTypeOf(type: UnitType): UnitType {
+  return type === 'service' ? 'timer' : 'service'
 }
 
 const spellingDistanceMax = 2

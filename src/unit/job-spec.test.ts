@@ -101,6 +101,9 @@ test('compileJob() gives the whole spec of the keeper', () => {
     killMode: 'control-group',
     killSignal: 15,
     sendSigkill: true,
+    notifyAccess: 'none',
+    watchdogMs: 0,
+    watchdogSignal: 6,
     cgroups: ['/sys/fs/cgroup/holon/web.service.2'],
     reason: 'someone said so',
   })
@@ -140,6 +143,17 @@ test('compileJob() builds the environment in the order of systemd', () => {
     [['/etc/web.two', 2]],
   )
   assert.equal(envOf(compile(['ExecStart=/bin/web']))['PATH'], searchPath)
+})
+
+test('compileJob() passes on what the fleet adds: fence and lease', () => {
+  const lease = { until: { bootMs: 5, wallMs: 7 }, graceMs: 2 }
+  const compiled = compile(['ExecStart=/bin/web', 'Environment=HOLON_FENCE=99'], {
+    fence: 3,
+    lease,
+  })
+  assert.equal(envOf(compiled)['HOLON_FENCE'], '3')
+  assert.deepEqual(compiled.spec.lease, lease)
+  assert.equal(envOf(compile(['ExecStart=/bin/web']))['HOLON_FENCE'], undefined)
 })
 
 test('compileJob() sets the login variables with User=, and for the units of a user', () => {

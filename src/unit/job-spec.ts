@@ -16,6 +16,7 @@ import type {
   CommandPhase,
   EnvironmentFileEntry,
   KillMode,
+  NotifyAccess,
   RestartPolicy,
   ServiceType,
   ServiceUnit,
@@ -37,6 +38,20 @@ export interface JobCommand {
   readonly argv: readonly string[]
 }
 
+/** The time up to which a job may run; docs/keeper.md tells how its end is enforced. */
+export interface JobLease {
+  /** The job ends when either clock of its machine says so. */
+  readonly until: LeaseEnd
+  /** So long before that it is stopped orderly; it is killed then. */
+  readonly graceMs: number
+}
+
+export interface LeaseEnd {
+  /** On the boot clock: `Clock.nowMs()`. Fractions are cut off, which is the safe side. */
+  readonly bootMs: number
+  readonly wallMs: number
+}
+
 /** What the keeper is told; docs/keeper.md says what each means. Times are milliseconds, 0 none. */
 export interface JobSpec {
   readonly id: string
@@ -48,7 +63,7 @@ export interface JobSpec {
   readonly logDir?: string
   readonly logFileBytes?: number
   readonly logFiles?: number
-  readonly type: ServiceType
+  readonly type: Exclude<ServiceType, 'notify-reload'>
   readonly remainAfterExit: boolean
   readonly commands: readonly JobCommand[]
   /** Each name once. */
@@ -71,6 +86,11 @@ export interface JobSpec {
   readonly killMode: KillMode
   readonly killSignal: number
   readonly sendSigkill: boolean
+  /** Default `none`, which `type: 'notify'` and a watchdog cannot do with. */
+  readonly notifyAccess?: NotifyAccess
+  readonly watchdogMs?: number
+  readonly watchdogSignal?: number
+  readonly lease?: JobLease
   readonly cgroups: readonly string[]
   readonly reason: string
 }
@@ -94,6 +114,9 @@ export interface JobContext {
   readonly invocationId: string
   readonly cgroups: readonly string[]
   readonly reason: string
+  /** The assignment's number, for `$HOLON_FENCE`: fenced resources refuse a lower one. */
+  readonly fence?: number
+  readonly lease?: JobLease
   readonly specifiers: SpecifierContext
   /** The machine's LANG, if it has one. */
   readonly lang?: string
@@ -164,7 +187,7 @@ export function compileJob(unit: ServiceUnit, context: JobContext): CompiledJob 
     output: 'log',
     stdin: 'null',
     logDir: context.logDir,
-    type: unit.type,
+    type: unit.type === 'notify-reload' ? 'notify' : unit.type,
     remainAfterExit: unit.remainAfterExit,
     commands,
     env: [...env],
@@ -182,6 +205,10 @@ export function compileJob(unit: ServiceUnit, context: JobContext): CompiledJob 
     killMode: unit.killMode,
     killSignal: unit.killSignal,
     sendSigkill: unit.sendSigkill,
+    notifyAccess: unit.notifyAccess,
+    watchdogMs: unit.watchdogMs,
+    watchdogSignal: unit.watchdogSignal,
+    ...(context.lease === undefined ? {} : { lease: context.lease }),
     cgroups: context.cgroups,
     reason: context.reason,
   }
@@ -190,7 +217,8 @@ export function compileJob(unit: ServiceUnit, context: JobContext): CompiledJob 
 }
 
 // In systemd's order, so that a later one replaces an earlier: the manager's own, Environment=,
-// EnvironmentFile=. HOLON_JOB is last: the agent finds a job's processes by it.
+// EnvironmentFile=. Last are those that must be true: HOLON_JOB, by which the agent finds a job's
+// processes, and HOLON_FENCE.
 function makeEnvironment(
   unit: ServiceUnit,
   context: JobContext,
@@ -215,6 +243,7 @@ function makeEnvironment(
     for (const [name, value] of readEnvironmentFile(entry, context, warnings)) env.set(name, value)
   }
   env.set('HOLON_JOB', context.dir)
+  if (context.fence !== undefined) env.set('HOLON_FENCE', String(context.fence))
   return env
 }
 

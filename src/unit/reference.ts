@@ -4,6 +4,7 @@ import { type Directive, directives, isList, type SectionName } from './directiv
 const sections: readonly (readonly [section: SectionName, intro: string])[] = [
   ['Unit', 'What the unit is, and how it stands to others.'],
   ['Service', 'How the program is run.'],
+  ['Timer', 'In `.timer` files: when a service is started; see [timers.md](timers.md).'],
   ['Install', 'What `enable` means.'],
   ['X-Holon', 'What Holon adds; `[X-Fleet]` is another name for it. systemd passes over it.'],
 ]
@@ -13,8 +14,8 @@ const intro = `# Unit files
 Written by \`scripts/generate-unit-reference.ts\` from the table in \`src/unit/table\`; change it
 there.
 
-A unit is an unmodified systemd \`.service\` file, perhaps with a section \`[X-Holon]\`. Every
-directive is one of three:
+A unit is an unmodified systemd \`.service\` or \`.timer\` file, perhaps with a section
+\`[X-Holon]\`. Every directive is one of three:
 
 - **honoured**: it does what systemd documents.
 - **harmless**: it is accepted, and nothing here depends on it. \`holon verify FILE\` lists such
@@ -37,16 +38,23 @@ own between commands, and before the program any of \`-\` (failure is success), 
 word is its argv[0]), \`:\` (no variables), \`+\` and \`!\` (not as User=), \`!!\` (no effect on
 present kernels). \`$NAME\` as a word of its own becomes zero or more arguments, \`\${NAME}\`
 within a word becomes the value, \`$$\` is \`$\`. The environment is settled when Holon starts an
-instance; a restart by the keeper uses it again. \`$MAINPID\`, \`$SERVICE_RESULT\`, \`$EXIT_CODE\`
-and \`$EXIT_STATUS\` are refused for now.
+instance; a restart by the keeper uses it again. What only the keeper knows
+(\`$MAINPID\`, \`$EXIT_STATUS\`, \`$NOTIFY_SOCKET\` and the like) is in the environment of the
+commands that systemd gives it to, and is refused in command lines for now.
 
 Beside Environment= and EnvironmentFile= a process gets PATH, LANG, INVOCATION_ID, HOLON_UNIT,
-HOLON_INSTANCE (its number from 1), HOLON_MACHINE, HOLON_JOB, and with User= also HOME, USER,
-LOGNAME and SHELL.
+HOLON_INSTANCE (its number from 1), HOLON_MACHINE, HOLON_JOB, in the fleet HOLON_FENCE (a number
+that grows with every assignment of the instance), and with User= also HOME, USER, LOGNAME and
+SHELL.
 
 Specifiers: \`%a %A %b %B %C %E %f %g %G %h %H %i %I %j %J %l %L %m %M %n %N %o %p %P %s %S %t %T
 %u %U %v %V %w %W %%\`, see systemd.unit(5). \`%i\` belongs to templates and is empty; the number
 of an instance is \`$HOLON_INSTANCE\`.
+
+Conditions and assertions are looked at whenever Holon starts an instance, but not at restarts by
+the keeper. Where one is not met, a machine is no place for the unit; a start asked for there is
+skipped or fails. They follow systemd.unit(5): \`|\` before the value, then \`!\`, both optional.
+The kind of virtualization is told by the marks that it leaves in files.
 
 Time spans are seconds, or have units: \`90\`, \`500ms\`, \`1min 30s\`, \`2h\`, \`infinity\`.
 `

@@ -4,8 +4,9 @@
  * are milliseconds; of a timeout, 0 is none.
  */
 import type { CommandLine } from './command-line.ts'
+import type { PlacementRules } from './placement-rules.ts'
 
-export const serviceTypes = ['simple', 'exec', 'oneshot'] as const
+export const serviceTypes = ['simple', 'exec', 'oneshot', 'notify', 'notify-reload'] as const
 export type ServiceType = (typeof serviceTypes)[number]
 
 export const restartPolicies = [
@@ -18,6 +19,10 @@ export const restartPolicies = [
   'always',
 ] as const
 export type RestartPolicy = (typeof restartPolicies)[number]
+
+/** Who may speak for a service by sd_notify(3). */
+export const notifyAccesses = ['none', 'main', 'exec', 'all'] as const
+export type NotifyAccess = (typeof notifyAccesses)[number]
 
 export const killModes = ['control-group', 'mixed', 'process', 'none'] as const
 export type KillMode = (typeof killModes)[number]
@@ -80,6 +85,12 @@ export interface ServiceUnit {
   /** A signal's number. */
   readonly killSignal: number
   readonly sendSigkill: boolean
+  /** Not `none` where the type or a watchdog needs messages. */
+  readonly notifyAccess: NotifyAccess
+  /** 0: none. */
+  readonly watchdogMs: number
+  /** A signal's number. */
+  readonly watchdogSignal: number
   readonly user?: string
   readonly group?: string
   /** Default: / for the system's units, the home for a user's. */
@@ -88,6 +99,6 @@ export interface ServiceUnit {
   /** In order: a later assignment of a name replaces an earlier one. */
   readonly environment: readonly EnvironmentEntry[]
   readonly environmentFiles: readonly EnvironmentFileEntry[]
-  /** Instances wanted on this machine, at least 1. */
-  readonly instances: number
+  /** How many instances, where, and what a machine must meet for one. */
+  readonly placement: PlacementRules
 }

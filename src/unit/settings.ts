@@ -2,17 +2,21 @@
  * The honoured directives one by one: each handler reads a line's value into the settings gathered
  * so far. A later line replaces an earlier one, or adds to a list that an empty value resets.
  */
-import { limits } from '../base/limits.ts'
 import { parseCommandLines } from './command-line.ts'
-import { findDirective, isList } from './directives.ts'
+import { readCondition } from './conditions.ts'
+import { canonicalSection, findDirective, isList } from './directives.ts'
 import { parseAssignments } from './environment.ts'
 import type { DirectiveLine } from './parse.ts'
+import type { MachineCondition } from './placement-rules.ts'
+import { applyPlacement, emptyPlacement, type PlacementSettings } from './placement-settings.ts'
 import {
   type CommandPhase,
   type EnvironmentEntry,
   type EnvironmentFileEntry,
   type KillMode,
   killModes,
+  type NotifyAccess,
+  notifyAccesses,
   type RestartPolicy,
   restartPolicies,
   type ServiceType,
@@ -53,21 +57,29 @@ export interface Settings {
   killMode?: KillMode
   killSignal?: number
   sendSigkill?: boolean
+  notifyAccess?: NotifyAccess
+  watchdogMs?: number
+  watchdogSignal?: number
   user?: string | undefined
   group?: string | undefined
   workingDirectory?: WorkingDirectory | undefined
   umask?: number
   environment: EnvironmentEntry[]
   environmentFiles: EnvironmentFileEntry[]
-  instances?: number
+  /** Lines of `Condition…=` and `Assert…=`. */
+  conditions: MachineCondition[]
+  /** What [X-Holon] says. */
+  placement: PlacementSettings
 }
 
-export function emptySettings(): Settings {
+export function emptySettings(unitName: string): Settings {
   return {
     documentation: [],
     commands: { 'start-pre': [], start: [], 'start-post': [], stop: [], 'stop-post': [] },
     environment: [],
     environmentFiles: [],
+    conditions: [],
+    placement: emptyPlacement(unitName),
   }
 }
 
@@ -76,15 +88,31 @@ type Outcome = Parsed<readonly string[]>
 
 /** Reads one honoured line into `settings`. */
 export function applySetting(settings: Settings, line: DirectiveLine): Outcome {
-  const handler = handlers[line.name]
-  if (handler === undefined) return bad('this directive has no handler')
   const kind = findDirective(line.section, line.name)?.kind ?? 'text'
   if (line.value === '' && !isList(kind) && !mayBeEmpty.has(line.name))
     return bad('the value is empty')
   const unknown = checkSpecifiers(line.value)
   // A description is for people: a stray "%" in it does no harm.
   if (unknown !== undefined && line.name !== 'Description') return bad(unknown)
+  if (canonicalSection(line.section) === 'X-Holon') return applyPlacement(settings.placement, line)
+  if (kind === 'conditions') return applyCondition(settings, line)
+  const handler = handlers[line.name]
+  if (handler === undefined) return bad('this directive has no handler')
   return handler(settings, line.value, line)
+}
+
+/** An empty value resets all conditions, of whatever kind; assertions likewise. */
+function applyCondition(settings: Settings, { name, value }: DirectiveLine): Outcome {
+  if (value === '') {
+    const assertions = name.startsWith('Assert')
+    settings.conditions = settings.conditions.filter(
+      (condition) => condition.name.startsWith('Assert') !== assertions,
+    )
+    return applied
+  }
+  return store(readCondition(name, value), (condition) => {
+    settings.conditions.push(condition)
+  })
 }
 
 // An empty value takes these back to their default.
@@ -115,10 +143,14 @@ const handlers: Readonly<Record<string, Handler>> = {
     store(parseCount(value, 0, 2 ** 32 - 1), (count) => {
       settings.startLimitBurst = count
     }),
-  Type: (settings, value) =>
-    store(parseType(value), (type) => {
+  Type: (settings, value) => {
+    const outcome = store(parseType(value), (type) => {
       settings.type = type
-    }),
+    })
+    return value === 'notify-reload'
+      ? ok(['it starts and runs as with notify; asking it to reload comes later'])
+      : outcome
+  },
   ExecStartPre: commands('start-pre'),
   ExecStart: commands('start'),
   ExecStartPost: commands('start-post'),
@@ -171,6 +203,18 @@ const handlers: Readonly<Record<string, Handler>> = {
   SendSIGKILL: (settings, value) =>
     store(parseBoolean(value), (send) => {
       settings.sendSigkill = send
+    }),
+  NotifyAccess: (settings, value) =>
+    store(parseChoice(value, notifyAccesses), (access) => {
+      settings.notifyAccess = access
+    }),
+  WatchdogSec: (settings, value) =>
+    store(parseDuration(value, noLimit), (ms) => {
+      settings.watchdogMs = ms
+    }),
+  WatchdogSignal: (settings, value) =>
+    store(parseSignal(value), (signal) => {
+      settings.watchdogSignal = signal
     }),
   User: (settings, value) => {
     if (value !== '') {
@@ -228,12 +272,6 @@ const handlers: Readonly<Record<string, Handler>> = {
       settings.environmentFiles.push({ path: absolute, optional, place })
     })
   },
-  Instances: (settings, value) => {
-    const parsed = parseCount(value, 1, limits.unitInstancesMax)
-    if (parsed.kind === 'bad') return bad(`${parsed.message} (to run none, stop the unit)`)
-    settings.instances = parsed.value
-    return applied
-  },
 }
 
 const noLimit = { infinity: 0 }
@@ -250,7 +288,7 @@ function startLimitInterval(settings: Settings, value: string): Outcome {
   })
 }
 
-const laterTypes = ['forking', 'notify', 'notify-reload', 'dbus', 'idle']
+const laterTypes = ['forking', 'dbus', 'idle']
 
 function parseType(value: string): Parsed<ServiceType> {
   if (laterTypes.includes(value)) {
@@ -265,6 +303,9 @@ const runtimeVariables: ReadonlySet<string> = new Set([
   'SERVICE_RESULT',
   'EXIT_CODE',
   'EXIT_STATUS',
+  'NOTIFY_SOCKET',
+  'WATCHDOG_PID',
+  'WATCHDOG_USEC',
 ])
 
 function commands(phase: CommandPhase): Handler {

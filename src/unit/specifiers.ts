@@ -6,6 +6,7 @@
  */
 import { HolonError } from '../base/errors.ts'
 import { unescapeUnitName, unitStem } from './unit-name.ts'
+import { bad, ok, type Parsed } from './values.ts'
 
 /** Facts that specifiers give. What is left out cannot be expanded, and says so. */
 export interface SpecifierContext {
@@ -39,34 +40,39 @@ export interface SpecifierContext {
   }
 }
 
-const stemOf = (context: SpecifierContext) => unitStem(context.unitName)
 const lastPart = (stem: string) => stem.slice(stem.lastIndexOf('-') + 1)
 
-const values: Readonly<Record<string, (context: SpecifierContext) => string | undefined>> = {
+/** Those that a unit's name gives, the same on every machine. */
+const ofName: Readonly<Record<string, (name: string) => string>> = {
+  f: (name) => `/${unescapeUnitName(unitStem(name)).replace(/^\/+/, '')}`,
+  i: () => '',
+  I: () => '',
+  j: (name) => lastPart(unitStem(name)),
+  J: (name) => unescapeUnitName(lastPart(unitStem(name))),
+  n: (name) => name,
+  N: unitStem,
+  p: unitStem,
+  P: (name) => unescapeUnitName(unitStem(name)),
+}
+
+type Value = (context: SpecifierContext) => string | undefined
+
+const ofMachine: Readonly<Record<string, Value>> = {
   a: (context) => context.architecture,
   A: (context) => osField(context, 'IMAGE_VERSION'),
   b: (context) => context.bootId,
   B: (context) => osField(context, 'BUILD_ID'),
   C: (context) => context.directories.cache,
   E: (context) => context.directories.configuration,
-  f: (context) => `/${unescapeUnitName(stemOf(context)).replace(/^\/+/, '')}`,
   g: (context) => context.user.group,
   G: (context) => String(context.user.gid),
   h: (context) => context.user.home,
   H: (context) => context.hostName,
-  i: () => '',
-  I: () => '',
-  j: (context) => lastPart(stemOf(context)),
-  J: (context) => unescapeUnitName(lastPart(stemOf(context))),
   l: (context) => context.hostName.split('.')[0],
   L: (context) => context.directories.logs,
   m: (context) => context.machineId,
   M: (context) => osField(context, 'IMAGE_ID'),
-  n: (context) => context.unitName,
-  N: (context) => stemOf(context),
   o: (context) => osField(context, 'ID'),
-  p: (context) => stemOf(context),
-  P: (context) => unescapeUnitName(stemOf(context)),
   s: (context) => context.user.shell,
   S: (context) => context.directories.state,
   t: (context) => context.directories.runtime,
@@ -79,11 +85,19 @@ const values: Readonly<Record<string, (context: SpecifierContext) => string | un
   W: (context) => osField(context, 'VARIANT_ID'),
 }
 
+const values: ReadonlyMap<string, Value> = new Map([
+  ...Object.entries(ofMachine),
+  ...Object.entries(ofName).map(([letter, of]): [string, Value] => [
+    letter,
+    ({ unitName }) => of(unitName),
+  ]),
+])
+
 /** Why `text` holds a specifier that is not known; undefined when all are. */
 export function checkSpecifiers(text: string): string | undefined {
   for (const match of text.matchAll(specifier)) {
     const letter = match[1] ?? ''
-    if (letter === '%' || Object.hasOwn(values, letter)) continue
+    if (letter === '%' || values.has(letter)) continue
     return `unknown specifier %${letter}; write %%${letter} for a literal one`
   }
   return undefined
@@ -93,7 +107,7 @@ export function checkSpecifiers(text: string): string | undefined {
 export function expandSpecifiers(text: string, context: SpecifierContext): string {
   return text.replace(specifier, (_, letter: string) => {
     if (letter === '%') return '%'
-    const value = Object.hasOwn(values, letter) ? values[letter]?.(context) : undefined
+    const value = values.get(letter)?.(context)
     if (value === undefined) {
       throw new HolonError(
         'unavailable',
@@ -102,6 +116,15 @@ export function expandSpecifiers(text: string, context: SpecifierContext): strin
     }
     return value
   })
+}
+
+/** `text` with specifiers of the unit's name replaced; others differ from machine to machine. */
+export function expandNameSpecifiers(text: string, unitName: string): Parsed<string> {
+  const other = [...text.matchAll(specifier)].find(
+    ([, letter = '']) => letter !== '%' && !Object.hasOwn(ofName, letter),
+  )
+  if (other !== undefined) return bad(`${other[0]} differs from machine to machine`)
+  return ok(text.replace(specifier, (_, letter: string) => ofName[letter]?.(unitName) ?? '%'))
 }
 
 // A "%" before anything but a letter stands for itself, as in systemd ("100%", "%3A").

@@ -11,18 +11,22 @@ export function fullUnitName(name: string): string {
   return name.endsWith('.service') || otherTypes.test(name) ? name : `${name}.service`
 }
 
-/** Why `name` (with its ".service") cannot name a unit here; undefined when it can. */
-export function unitNameError(name: string): string | undefined {
+/** Why `name` (with its ".service") cannot name such a unit here; undefined when it can. */
+export function unitNameError(
+  name: string,
+  type: 'service' | 'timer' = 'service',
+): string | undefined {
   const shown = JSON.stringify(name)
-  const type = otherTypes.exec(name)?.[1]
-  if (type !== undefined) {
-    return `${shown} is a ${type} unit: only .service units are supported so far`
+  const ending = `.${type}`
+  if (!name.endsWith(ending)) {
+    const other = otherTypes.exec(name)?.[1]
+    if (other === undefined) return `${shown} does not end in "${ending}"`
+    return `${shown} is a ${other} unit: only ${ending} units are supported here`
   }
-  if (!name.endsWith('.service')) return `${shown} does not end in ".service"`
   if (name.length > nameCharactersMax)
     return `${shown} is longer than ${nameCharactersMax} characters`
   const stem = unitStem(name)
-  if (stem === '') return `${shown} has no name before ".service"`
+  if (stem === '') return `${shown} has no name before "${ending}"`
   if (stem.includes('@'))
     return `${shown} is a template or an instance of one: not supported so far`
   if (!allowed.test(stem)) {
@@ -31,9 +35,9 @@ export function unitNameError(name: string): string | undefined {
   return undefined
 }
 
-/** "web" of "web.service". */
+/** "web" of "web.service" and of "web.timer". */
 export function unitStem(name: string): string {
-  return name.endsWith('.service') ? name.slice(0, -'.service'.length) : name
+  return name.replace(/\.(service|timer)$/, '')
 }
 
 /** Undoes systemd's escaping: "-" is "/", "\x2d" a byte. */

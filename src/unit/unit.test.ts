@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { limits } from '../base/limits.ts'
 import { directives } from './directives.ts'
 import { formatUnitProblem } from './parse.ts'
+import { defaultRules } from './placement-rules.ts'
 import type { ServiceUnit } from './service-unit.ts'
 import { judgeUnit, loadUnit, type UnitInput } from './unit.ts'
 
@@ -56,10 +57,13 @@ test('loadUnit() gives a unit of one line the defaults of systemd', () => {
     killMode: 'control-group',
     killSignal: 15,
     sendSigkill: true,
+    notifyAccess: 'none',
+    watchdogMs: 0,
+    watchdogSignal: 6,
     umask: 0o022,
     environment: [],
     environmentFiles: [],
-    instances: 1,
+    placement: defaultRules,
   })
 })
 
@@ -132,11 +136,14 @@ Instances=3
     killMode: 'mixed',
     killSignal: 2,
     sendSigkill: false,
+    notifyAccess: 'none',
+    watchdogMs: 0,
+    watchdogSignal: 6,
     user: 'www-data',
     group: 'www-data',
     workingDirectory: { path: '/srv/%p', optional: true },
     umask: 0o027,
-    instances: 3,
+    placement: { ...defaultRules, instances: 3 },
   })
   assert.deepEqual(
     environment.map(({ name, value }) => [name, value]),
@@ -178,6 +185,28 @@ test('loadUnit() resets lists and single values that are empty', () => {
   assert.equal(unit.user, undefined)
 })
 
+test('loadUnit() lets the main process speak where type or watchdog need it, as systemd does', () => {
+  assert.equal(service('Type=notify').notifyAccess, 'main')
+  assert.equal(service('Type=notify', 'NotifyAccess=none').notifyAccess, 'main')
+  assert.equal(service('Type=notify-reload', 'NotifyAccess=all').notifyAccess, 'all')
+  assert.equal(service('NotifyAccess=exec').notifyAccess, 'exec')
+  const watched = service('WatchdogSec=1500ms', 'WatchdogSignal=TERM')
+  assert.deepEqual(
+    [watched.notifyAccess, watched.watchdogMs, watched.watchdogSignal],
+    ['main', 1500, 15],
+  )
+  assert.equal(service('WatchdogSec=infinity').notifyAccess, 'none')
+  assert.equal(service('Type=oneshot', 'WatchdogSec=1').watchdogMs, 0)
+})
+
+test('loadUnit() refuses to leave processes behind where only one may run', () => {
+  const exclusive = (line: string) =>
+    refusals(`[Service]\nExecStart=/bin/web\n${line}\n[X-Holon]\nPartition=at-most\n`).join()
+  assert.match(exclusive('KillMode=process'), /:3: KillMode=: Partition=at-most needs/)
+  assert.match(exclusive('SendSIGKILL=no'), /:3: SendSIGKILL=: Partition=at-most needs/)
+  load('[Service]\nExecStart=/bin/web\nKillMode=mixed\n[X-Holon]\nPartition=at-most\n')
+})
+
 test('loadUnit() applies drop-ins after the file, and names them in problems', () => {
   const text = '[Service]\nExecStart=/bin/web\nRestart=no\n'
   const dropIn = { file: 'web.service.d/a.conf', text: '[Service]\nRestart=always\n' }
@@ -212,7 +241,8 @@ test('loadUnit() refuses combinations that cannot work, as systemd does', () => 
 
 test('loadUnit() refuses values it cannot read, with file and line', () => {
   const wrong: readonly (readonly [string, RegExp])[] = [
-    ['Type=notify', /web\.service:3: Type=: Type=notify is not supported yet/],
+    ['Type=dbus', /web\.service:3: Type=: Type=dbus is not supported yet/],
+    ['NotifyAccess=some', /not one of none, main, exec, all/],
     ['Type=sipmle', /not one of simple, exec, oneshot/],
     ['Restart=sometimes', /not one of no, on-success/],
     ['RestartSec=soon', /no time span/],
@@ -240,10 +270,10 @@ test('loadUnit() refuses values it cannot read, with file and line', () => {
     ['Frobnicate=1', /unknown directive/],
     ['RestartSecs=1', /did you mean RestartSec=\?/],
     ['[Socket]', /unknown section \[Socket\]/],
-    ['[Timer]\nOnCalendar=daily', /:4: OnCalendar=: \[Timer\] belongs to timer units/],
+    ['[Timer]\nOnCalendar=daily', /:4: OnCalendar=: \[Timer\] belongs into .timer files/],
     ['[X-Holon]\nInstances=0', /to run none, stop the unit/],
     [`[X-Holon]\nInstances=${limits.unitInstancesMax + 1}`, /no whole number from 1 to/],
-    ['[X-Holon]\nPort=80', /comes later/],
+    ['[X-Holon]\nPort=80', /come later/],
   ]
   for (const [lines, message] of wrong) assert.match(refusedService(lines), message, lines)
   assert.match(

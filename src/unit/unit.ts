@@ -1,40 +1,27 @@
 /**
- * A unit file → a loaded unit, or the list of what is refused, each with file and line. Pure: the
- * text comes in, nothing is read. All problems are reported at once, so that a file is mended in
- * one go.
+ * A .service file → a loaded unit, or the list of what is refused, each with file and line. Pure:
+ * the text comes in, nothing is read. All problems are reported at once, so that a file is mended
+ * in one go.
  */
-import { canonicalSection, judge, type Verdict } from './directives.ts'
 import {
-  type DirectiveLine,
-  mergeUnitFiles,
-  type ParsedUnitFile,
-  parseUnitFile,
-  type UnitProblem,
-  type UnitSource,
-} from './parse.ts'
+  inOrder,
+  type JudgedLine,
+  judgeLines,
+  parseUnit,
+  refusedLines,
+  sectionProblems,
+  type UnitInput,
+  type UnitNote,
+} from './load.ts'
+import type { ParsedUnitFile, UnitProblem } from './parse.ts'
+import { placementContradictions } from './placement-contradictions.ts'
+import { makePlacement } from './placement-settings.ts'
 import { commandPhases, type ServiceUnit } from './service-unit.ts'
 import { applySetting, emptySettings, type Settings } from './settings.ts'
 import { unitNameError } from './unit-name.ts'
 
+export type { JudgedLine, UnitInput, UnitNote } from './load.ts'
 export type { ServiceUnit } from './service-unit.ts'
-
-export interface UnitInput {
-  /** "web.service". */
-  readonly name: string
-  readonly text: string | Uint8Array
-  /** Where it came from, for messages; the name when absent. */
-  readonly sourcePath?: string
-  /** Drop-ins in the order they apply. */
-  readonly dropIns?: readonly UnitSource[]
-}
-
-/** A line that was accepted and should still be known of: harmless, or with a warning. */
-export interface UnitNote {
-  readonly file: string
-  readonly line: number
-  readonly directive: string
-  readonly message: string
-}
 
 export type LoadedUnit =
   | {
@@ -44,17 +31,14 @@ export type LoadedUnit =
     }
   | { readonly kind: 'refused'; readonly problems: readonly UnitProblem[] }
 
-export interface JudgedLine extends DirectiveLine {
-  readonly verdict: Verdict
-}
-
 /** The verdict of the table and of the value, for every line of a file: what `verify` lists. */
 export function judgeUnit(input: UnitInput): {
   readonly lines: readonly JudgedLine[]
   readonly problems: readonly UnitProblem[]
 } {
-  const parsed = parse(input)
-  const { lines } = applyAll(parsed)
+  const parsed = parseUnit(input)
+  const settings = emptySettings(input.name)
+  const { lines } = judgeLines(parsed, 'service', (line) => applySetting(settings, line))
   return { lines, problems: parsed.problems }
 }
 
@@ -64,15 +48,14 @@ export function loadUnit(input: UnitInput): LoadedUnit {
   if (nameProblem !== undefined) {
     return { kind: 'refused', problems: [{ file, line: 1, message: nameProblem }] }
   }
-  const parsed = parse(input)
-  const { lines, settings, notes } = applyAll(parsed)
-  const problems: UnitProblem[] = [...parsed.problems, ...sectionProblems(file, parsed)]
-  for (const { file, line, name, verdict } of lines) {
-    if (verdict.status !== 'refused') continue
-    const { message, suggestion } = verdict
-    const hint = suggestion === undefined ? {} : { suggestion }
-    problems.push({ file, line, directive: name, message, ...hint })
-  }
+  const parsed = parseUnit(input)
+  const settings = emptySettings(input.name)
+  const { lines, notes } = judgeLines(parsed, 'service', (line) => applySetting(settings, line))
+  const problems: UnitProblem[] = [
+    ...parsed.problems,
+    ...sectionProblems(file, parsed, 'service', 'Service'),
+    ...refusedLines(lines),
+  ]
   // Rules between directives make sense only once each of them is understood.
   if (problems.length === 0) problems.push(...contradictions(file, parsed, settings))
   if (problems.length > 0) return { kind: 'refused', problems: inOrder(problems, parsed) }
@@ -83,53 +66,6 @@ export function loadUnit(input: UnitInput): LoadedUnit {
   }
 }
 
-function parse(input: UnitInput): ParsedUnitFile {
-  const main = parseUnitFile({ file: input.sourcePath ?? input.name, text: input.text })
-  return mergeUnitFiles(main, (input.dropIns ?? []).map(parseUnitFile))
-}
-
-function applyAll(parsed: ParsedUnitFile) {
-  const settings = emptySettings()
-  const lines: JudgedLine[] = []
-  const notes: UnitNote[] = []
-  for (const line of parsed.directives) {
-    let verdict = judge(line)
-    const note = (message: string) =>
-      notes.push({ file: line.file, line: line.line, directive: line.name, message })
-    if (verdict.status === 'harmless') note(verdict.message)
-    if (verdict.status === 'honoured') {
-      const outcome = applySetting(settings, line)
-      if (outcome.kind === 'ok') outcome.value.forEach(note)
-      else verdict = { status: 'refused', message: explain(line, outcome.message) }
-    }
-    lines.push({ ...line, verdict })
-  }
-  return { settings, lines, notes }
-}
-
-// Files of build systems hold markers such as @bindir@, which nothing here can replace.
-function explain(line: DirectiveLine, message: string): string {
-  const marker = /@[A-Za-z_][A-Za-z0-9_]*@/.exec(line.value)?.[0]
-  if (marker === undefined) return message
-  return `${message} (${marker} is a marker that a build should have replaced)`
-}
-
-function sectionProblems(file: string, parsed: ParsedUnitFile): readonly UnitProblem[] {
-  const problems: UnitProblem[] = []
-  const known = new Set(['Unit', 'Service', 'Install', 'X-Holon'])
-  const filled = new Set(parsed.directives.map((directive) => directive.section))
-  for (const { section, file, line } of parsed.sections) {
-    // A section with lines is refused line by line.
-    if (filled.has(section) || known.has(canonicalSection(section)) || section.startsWith('X-'))
-      continue
-    problems.push({ file, line, message: `unknown section [${section}]` })
-  }
-  if (!parsed.sections.some(({ section }) => section === 'Service')) {
-    problems.push({ file, line: 1, message: 'there is no [Service] section' })
-  }
-  return problems
-}
-
 // As systemd's service_verify: combinations that cannot work.
 function contradictions(
   file: string,
@@ -137,6 +73,7 @@ function contradictions(
   settings: Settings,
 ): readonly UnitProblem[] {
   const { start, stop } = settings.commands
+  const { killMode = 'control-group' } = settings
   const type = typeOf(settings)
   const header = parsed.sections.find(({ section }) => section === 'Service')
   const place = { file: header?.file ?? file, line: header?.line ?? 1 }
@@ -161,16 +98,27 @@ function contradictions(
   if (type === 'oneshot' && (restart === 'always' || restart === 'on-success')) {
     problems.push(at('Restart', `${restart} is not possible with Type=oneshot`))
   }
+  for (const { directives, message } of placementContradictions(settings.placement)) {
+    const written = parsed.directives.findLast(({ name }) => directives.includes(name))
+    problems.push(at(written?.name ?? 'Instances', message))
+  }
+  // Whatever is left behind would run on past the machine's lease.
+  const endsAll = killMode === 'control-group' || killMode === 'mixed'
+  if (settings.placement.partition === 'at-most' && !(endsAll && settings.sendSigkill !== false)) {
+    const directive = endsAll ? 'SendSIGKILL' : 'KillMode'
+    problems.push(at(directive, 'Partition=at-most needs a stop that ends every process'))
+  }
   return problems
 }
 
 // What systemd ignores with a warning, so that files which work there work here.
 function withoutEffect(parsed: ParsedUnitFile, settings: Settings): readonly UnitNote[] {
   if (typeOf(settings) !== 'oneshot') return []
-  const line = parsed.directives.findLast(({ name }) => name === 'RuntimeMaxSec')
-  if (line === undefined) return []
   const message = 'it has no effect with Type=oneshot: TimeoutStartSec= limits it'
-  return [{ file: line.file, line: line.line, directive: line.name, message }]
+  return ['RuntimeMaxSec', 'WatchdogSec'].flatMap((directive) => {
+    const line = parsed.directives.findLast(({ name }) => name === directive)
+    return line === undefined ? [] : [{ file: line.file, line: line.line, directive, message }]
+  })
 }
 
 // systemd: a service without ExecStart= is a oneshot unless its file says otherwise.
@@ -178,16 +126,17 @@ function typeOf(settings: Settings): ServiceUnit['type'] {
   return settings.type ?? (settings.commands.start.length === 0 ? 'oneshot' : 'simple')
 }
 
-function inOrder(problems: readonly UnitProblem[], parsed: ParsedUnitFile): readonly UnitProblem[] {
-  const files = [...new Set([...parsed.sections, ...parsed.directives].map(({ file }) => file))]
-  return problems.toSorted(
-    (a, b) => files.indexOf(a.file) - files.indexOf(b.file) || a.line - b.line,
-  )
+// As systemd: what needs messages gets at least those of the main process.
+function notifyAccess(settings: Settings, type: ServiceUnit['type'], watchdogMs: number) {
+  const needed = type === 'notify' || type === 'notify-reload' || watchdogMs > 0
+  const { notifyAccess: access = 'none' } = settings
+  return needed && access === 'none' ? 'main' : access
 }
 
 function makeUnit(name: string, settings: Settings): ServiceUnit {
   const { user, group, workingDirectory } = settings
   const type = typeOf(settings)
+  const watchdogMs = type === 'oneshot' ? 0 : (settings.watchdogMs ?? 0)
   const unlimitedStarts = settings.startLimitMs === 0 || settings.startLimitBurst === 0
   return {
     name,
@@ -206,12 +155,15 @@ function makeUnit(name: string, settings: Settings): ServiceUnit {
     killMode: settings.killMode ?? 'control-group',
     killSignal: settings.killSignal ?? 15,
     sendSigkill: settings.sendSigkill ?? true,
+    notifyAccess: notifyAccess(settings, type, watchdogMs),
+    watchdogMs,
+    watchdogSignal: settings.watchdogSignal ?? 6,
     ...(user === undefined ? {} : { user }),
     ...(group === undefined ? {} : { group }),
     ...(workingDirectory === undefined ? {} : { workingDirectory }),
     umask: settings.umask ?? 0o022,
     environment: settings.environment,
     environmentFiles: settings.environmentFiles,
-    instances: settings.instances ?? 1,
+    placement: makePlacement(settings.placement, settings.conditions),
   }
 }

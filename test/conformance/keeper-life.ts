@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { realClock } from '../../src/io/clock.ts'
 import {
   alive,
   type Bench,
@@ -130,6 +131,26 @@ export function lifeTests(bench: Bench): void {
       stop.map((event) => event.fields['by']),
       ['agent'],
     )
+  })
+
+  test('a lease ends it, unless it is moved; keeper.sh takes none', async () => {
+    const in2s = () => ({ bootMs: realClock.nowMs() + 2000, wallMs: Date.now() + 2000 })
+    const lease = { until: in2s(), graceMs: 0 }
+    const spec = jobSpec(newDir(), 'sleep 3; echo later; exec sleep 1000', { lease })
+    if (bench.launcher.kind === 'sh') {
+      await assert.rejects(run(spec), { code: 'unsupported' })
+      return
+    }
+    const job = await run(spec)
+    using bound = limit()
+    const { bootMs, wallMs } = in2s()
+    await job.link?.lease({ bootMs: bootMs + 60_000, wallMs: wallMs + 60_000 }, bound)
+    await job.until(() => texts(spec).includes('later'), 'it lives on')
+    await job.link?.lease(in2s(), bound)
+    assert.equal((await job.ended()).result, 'lease', job.told())
+    await assert.rejects(async () => job.link?.lease(in2s(), bound), { code: 'not_found' })
+    const plain = await run(jobSpec(newDir(), 'exec sleep 1000'))
+    await assert.rejects(async () => plain.link?.lease(in2s(), bound), { code: 'invalid_argument' })
   })
 
   test('a program that ignores SIGTERM is killed in the end', async () => {

@@ -1,8 +1,9 @@
-/** Two agents on one host, with a unit of the same name: what one cleans up is only its own. */
+/** Several agents on one host: what one cleans up is only its own, and all of it. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { test } from 'node:test'
-import { isAlive, TestAgent, unitOf, until } from './harness.ts'
+import { isAlive, isRoot, TestAgent, unitOf, until } from './harness.ts'
 
 for (const keeper of ['c', 'sh'] as const) {
   test(`a lost ${keeper} keeper takes nothing of another agent along`, async () => {
@@ -26,4 +27,33 @@ for (const keeper of ['c', 'sh'] as const) {
     assert.ok(kept.every(isAlive))
     assert.deepEqual(unitOf(other, 'same').instances[0]?.pids, kept)
   })
+}
+
+for (const keeper of ['c', 'sh'] as const) {
+  test(`down keeps the control groups of jobs, down --all leaves none (${keeper} keeper)`, {
+    skip: isRoot ? false : 'needs root',
+  }, async () => {
+    await using agent = await TestAgent.up({ keeper })
+    agent.ok(['run', '-d', 'sleep', '1003'])
+    agent.ok(['down'])
+    const groups = () => topGroups(agent.dir).length
+    assert.ok(groups() > 0 || cgroupMounts().length === 0)
+    agent.ok(['up'])
+    agent.ok(['down', '--all'])
+    await until('its control groups are gone', () => groups() === 0)
+  })
+}
+
+function cgroupMounts(): readonly string[] {
+  return readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, , type]) => type === 'cgroup2' || type === 'cgroup')
+    .map(([, path = '']) => path)
+}
+
+/** Top groups of the agent with this directory. */
+function topGroups(dir: string): readonly string[] {
+  const mark = basename(dir)
+  return cgroupMounts().flatMap((path) => readdirSync(path).filter((name) => name.includes(mark)))
 }

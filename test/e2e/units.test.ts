@@ -106,6 +106,29 @@ for (const keeper of ['c', 'sh'] as const) {
       assert.equal(agent.holon(['cat', 'f']).status, 5)
     })
 
+    await t.test('an unmet condition skips the start, an unmet assertion fails it', () => {
+      const mark = join(agent.dir, 'mark')
+      const text = (line: string) => `[Unit]\n${line}\n[Service]\nExecStart=/bin/sleep 1000\n`
+      const path = agent.unit('l.service', text(`ConditionPathExists=${mark}`))
+      const skipped = agent.holon(['start', path])
+      assert.equal(skipped.status, 0)
+      assert.match(skipped.stderr, /l\.service was not started: ConditionPathExists=.* is not met/)
+      assert.equal(active('l'), 'inactive')
+      assert.match(agent.holon(['status', 'l']).stdout, /the last start was skipped: Condition/)
+      assert.match(agent.ok(['why', 'l']), /start skipped/)
+      assert.equal(agent.ok(['show', '-p', 'ConditionResult', 'l']), 'ConditionResult=no\n')
+      writeFileSync(mark, '')
+      agent.ok(['start', 'l'])
+      assert.equal(active('l'), 'active')
+      assert.doesNotMatch(agent.ok(['status', 'l']), /skipped/)
+      writeFileSync(path, text(`AssertPathExists=!${mark}`))
+      const failed = agent.holon(['restart', path])
+      assert.equal(failed.status, 1)
+      assert.match(failed.stderr, /AssertPathExists=!.* is not met on this machine/)
+      assert.equal(active('l'), 'inactive')
+      agent.ok(['stop', 'l'])
+    })
+
     await t.test(
       'three instances; restart goes one by one; scaling down stops the surplus',
       async () => {

@@ -51,6 +51,25 @@ export function keeperProgram(): string {
   return path
 }
 
+let sender: string | undefined
+
+/** sender.c, built. */
+export function senderProgram(): string {
+  if (sender !== undefined) return sender
+  const source = join(import.meta.dirname, 'sender.c')
+  const hash = createHash('sha256').update(readFileSync(source)).digest('hex')
+  const dir = join(root, '.cache')
+  const path = join(dir, `sender-${hash.slice(0, 16)}`)
+  if (!existsSync(path)) {
+    mkdirSync(dir, { recursive: true })
+    const partial = `${path}.${process.pid}`
+    execFileSync('cc', ['-o', partial, source])
+    renameSync(partial, path)
+  }
+  sender = path
+  return path
+}
+
 /** Looks until `look` gives something; fails with `describe()` at the deadline. */
 export async function until<T>(
   what: string,

@@ -8,10 +8,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { timed, untilAllUp } from './fleet-support.ts'
-import { Lab, noLab } from './harness.ts'
+import { Lab, labName, noLab } from './harness.ts'
 
 const skip = noLab
-const name = 'test-fleet-load'
+const name = labName('fleet-load')
 const all = ['n1', 'n2', 'n3', 'n4', 'n5']
 /** Where the load comes from; the faults are with the others, and with n3. */
 const callers = ['n1', 'n2', 'n3']

@@ -12,11 +12,11 @@ import {
   untilNoProcess,
   untilProcess,
 } from './fleet-support.ts'
-import { Lab, noLab } from './harness.ts'
+import { Lab, labName, noLab } from './harness.ts'
 
 const skip = noLab
 const noTerminal = noLab || (spawnSync('tmux', ['-V']).status !== 0 && 'tmux is not installed')
-const name = 'test-fleet-run'
+const name = labName('fleet-run')
 const holon = JSON.stringify(launcher)
 let lab: Lab
 
@@ -351,4 +351,28 @@ test('run -m with a terminal: size, Ctrl-C, Ctrl-Z', { skip: noTerminal }, async
   await terminal.type('C-d')
   await terminal.type('echo ended $?', 'Enter')
   await terminal.shows(/^ended 0$/m)
+})
+
+test('top: all machines on one screen, live; one that falls silent is named', {
+  skip: noTerminal,
+}, async () => {
+  using terminal = new Terminal()
+  await terminal.open(120, 50)
+  for (const machine of ['n2', 'n3']) await on(machine, '-d', 'sleep', '4017')
+  await terminal.type('clear; echo before-top; "$HOLON" top -c -o pid', 'Enter')
+  for (const machine of ['n1', 'n2', 'n3']) {
+    await terminal.shows(new RegExp(`^ *${machine} +up .* load .* cpu .* mem `, 'm'))
+  }
+  for (const machine of ['n2', 'n3']) {
+    await terminal.shows(new RegExp(`^ *${machine} +\\d+ root .* sleep 4017$`, 'm'))
+  }
+  await lab.freeze('n3')
+  await terminal.shows(/^n3 .*its processes are not shown$/m)
+  assert.doesNotMatch(await terminal.screen(), /^ *n3 +\d+ root /m)
+  await lab.thaw('n3')
+  await terminal.shows(/^ *n3 +\d+ root .* sleep 4017$/m)
+  assert.doesNotMatch(await terminal.screen(), /are not shown/)
+  await terminal.type('q')
+  await terminal.shows(/^before-top$/m)
+  assert.doesNotMatch(await terminal.screen(), /sleep 4017/)
 })

@@ -1,7 +1,8 @@
 /**
  * A lab for a test: machines with real agents (`holon lab`), gone afterwards with everything that
  * was theirs, which is checked. Needs root, iproute2, util-linux, nftables or iptables, and
- * `npm run build`. Each test file takes a name of its own, so that files can run side by side.
+ * `npm run build`. A lab's name has its test process in it: no two runs meet, also not two of the
+ * same test, and what a killed one left is known by that.
  */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -11,7 +12,7 @@ import { realClock } from '../../src/io/clock.ts'
 import { realHost } from '../../src/io/host.ts'
 import { childrenOf, signalPid } from '../../src/io/namespaces.ts'
 import { Lab as RealLab } from '../../src/lab/lab.ts'
-import { type LabRecord, readRecord } from '../../src/lab/record.ts'
+import { type LabRecord, labNames, readRecord } from '../../src/lab/record.ts'
 import { isRoot, launcher, type Result, root, until as untilPlain } from '../e2e/harness.ts'
 
 export { type Result, root } from '../e2e/harness.ts'
@@ -19,8 +20,13 @@ export { type Result, root } from '../e2e/harness.ts'
 /** For node:test's `skip`: why no lab can be here, or false. */
 export const noLab: string | false = isRoot ? false : 'needs root'
 
+/** What this process may call its labs. */
+export function labName(subject: string): string {
+  return `test-${subject}-${process.pid}`
+}
+
 export interface LabOptions {
-  /** Of this test file alone. */
+  /** Of `labName`. */
   readonly name: string
   /** Default: joined. */
   readonly join?: boolean
@@ -47,9 +53,8 @@ export class Lab implements AsyncDisposable {
   }
 
   static async up(count: number, options: LabOptions): Promise<Lab> {
+    await removeLeftLabs()
     const lab = new Lab(options.name)
-    // What an earlier run left that was killed.
-    await lab.ok(['down'])
     const single = options.join === false ? ['--no-join'] : []
     try {
       await lab.ok(['up', ...single, String(count)])
@@ -232,6 +237,18 @@ export class Machine {
   }
 }
 
+/** Labs of test processes that were killed. */
+async function removeLeftLabs(): Promise<void> {
+  const left = labNames().filter((name) => {
+    const pid = /^test-[a-z-]+-(\d+)\b/.exec(name)?.[1]
+    return pid !== undefined && !existsSync(`/proc/${pid}`)
+  })
+  for (const name of left) {
+    const argv = [launcher, 'lab', 'down', '--name', name]
+    mustSucceed(argv.join(' '), await finished(spawnPiped(argv, process.env), {}), () => '')
+  }
+}
+
 /** Nothing of the lab is left on the host. `record`: as it was before its end, if known. */
 export function assertNothingLeft(name: string, record: LabRecord | undefined): void {
   const processes = readdirSync('/proc')
@@ -257,7 +274,7 @@ export function assertNothingLeft(name: string, record: LabRecord | undefined): 
   assert.deepEqual(dirs.filter(existsSync), [], 'directories are left')
   const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n')
   assert.deepEqual(
-    mounts.filter((line) => line.includes(`holon-lab/${name}`)),
+    mounts.filter((line) => new RegExp(`holon-lab/${name}[/ ]`).test(line)),
     [],
     'mounts are left',
   )

@@ -7,9 +7,9 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { test } from 'node:test'
 import { launcher, type Result } from '../e2e/harness.ts'
-import { assertNothingLeft, noLab } from './harness.ts'
+import { assertNothingLeft, labName, noLab } from './harness.ts'
 
-const name = 'test-hosts'
+const name = labName('hosts')
 const lab = (line: string) => {
   const [verb = '', ...rest] = line.split(' ')
   return [`"$HOLON" lab ${verb} --name ${name}`, ...rest].join(' ')

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { start } from './fleet-support.ts'
-import { Lab, type Machine, noLab } from './harness.ts'
+import { Lab, labName, type Machine, noLab } from './harness.ts'
 import {
   agentHostPid,
   invite,
@@ -18,7 +18,7 @@ import {
   untilSeen,
 } from './join-support.ts'
 
-const name = 'test-join-interrupted'
+const name = labName('join-interrupted')
 const rounds = 8
 /** About as long as the work that is interrupted takes, with the start of the command. */
 const withinMs = 1_600

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Lab, noLab } from './harness.ts'
+import { Lab, labName, noLab } from './harness.ts'
 import {
   faketime,
   invite,
@@ -14,7 +14,7 @@ import {
   withClock,
 } from './join-support.ts'
 
-const name = 'test-join-storm'
+const name = labName('join-storm')
 const skip = noLab
 
 const names = (count: number) => Array.from({ length: count }, (_, i) => `n${i + 1}`)

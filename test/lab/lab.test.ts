@@ -8,9 +8,9 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readRecord } from '../../src/lab/record.ts'
 import { isRoot, launcher, root } from '../e2e/harness.ts'
-import { assertNothingLeft, Lab, noLab } from './harness.ts'
+import { assertNothingLeft, Lab, labName, noLab } from './harness.ts'
 
-const name = 'test-lab'
+const name = labName('lab')
 const skip = noLab
 const node = process.execPath
 
@@ -341,7 +341,7 @@ test('several labs live side by side', { skip }, async () => {
     assert.equal((await lab.machine('n1').holon(['status'])).status, 0)
     const taken = await lab.lab(['up', '1'])
     assert.equal(taken.status, 1)
-    assert.match(taken.stderr, /lab "test-lab" is there, with 1 machines/)
+    assert.match(taken.stderr, new RegExp(`lab "${name}" is there, with 1 machines`))
   })
 })
 

@@ -7,10 +7,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { timed } from './fleet-support.ts'
-import { Lab, type Machine, noLab } from './harness.ts'
+import { Lab, labName, type Machine, noLab } from './harness.ts'
 import { type Footprint, footprint, untilKeepers, untilReached, untilSeen } from './join-support.ts'
 
-const name = 'test-links-churn'
+const name = labName('links-churn')
 const churnMs = Number(process.env['HOLON_CHURN_MS'] ?? 15_000)
 const all = ['n1', 'n2', 'n3', 'n4', 'n5']
 const agents = '( sport = :4656 or dport = :4656 )'

@@ -4,10 +4,10 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Lab, noLab } from './harness.ts'
+import { Lab, labName, noLab } from './harness.ts'
 import { footprint, untilReached, untilSeen } from './join-support.ts'
 
-const name = 'test-links-fuzz'
+const name = labName('links-fuzz')
 
 /**
  * Runs in a machine. Each case opens a connection, sends something and says what came back: for raw

@@ -1,10 +1,10 @@
 /** A machine gets another address, another host name, or both, and comes back by itself. Needs root. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Lab, noLab } from './harness.ts'
+import { Lab, labName, noLab } from './harness.ts'
 import { keepersOf, machinesOf, untilKeepers, untilReached, untilSeen } from './join-support.ts'
 
-const name = 'test-links-moving'
+const name = labName('links-moving')
 
 const addressIn = (lab: Lab, host: number) => `10.77.${lab.record().network}.${host}`
 

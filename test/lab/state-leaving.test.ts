@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { start, untilProcess } from './fleet-support.ts'
-import { Lab, noLab } from './harness.ts'
+import { Lab, labName, noLab } from './harness.ts'
 import {
   invite,
   joined,
@@ -14,7 +14,7 @@ import {
   untilSeen,
 } from './join-support.ts'
 
-const name = 'test-state-leaving'
+const name = labName('state-leaving')
 
 /** From one to another or back, by the port that one of them listens on. */
 async function connections(lab: Lab, machine: string, other: string, port: number) {

@@ -4,10 +4,10 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { untilProcess } from './fleet-support.ts'
-import { Lab, noLab } from './harness.ts'
+import { Lab, labName, noLab } from './harness.ts'
 import { machinesOf, untilKeepers, untilReached, untilSeen } from './join-support.ts'
 
-const name = 'test-state-restore'
+const name = labName('state-restore')
 
 test('two of three machines with the state are gone with their disks: state restore --fleet', {
   skip: noLab,

@@ -17,7 +17,7 @@ import { issueCertificate } from '../../src/cluster/identity/certificates.ts'
 import { loadIdentity } from '../../src/cluster/identity/identity.ts'
 import { caKey, parseCa } from '../../src/cluster/join/authority.ts'
 import { findBackup } from '../../src/state/backup.ts'
-import { Lab, noLab } from './harness.ts'
+import { Lab, labName, noLab } from './harness.ts'
 import {
   faketime,
   invite,
@@ -29,7 +29,7 @@ import {
   withClock,
 } from './join-support.ts'
 
-const name = 'test-state-years'
+const name = labName('state-years')
 const dayMs = 24 * 3600_000
 
 function stateDir(lab: Lab, machine: string): string {

@@ -9,6 +9,9 @@ import { EtcdMember } from '../support/etcd.ts'
 const peerPort = 23_200
 const names = ['m1', 'm2', 'm3'] as const
 
+/** The address of a member. */
+const addressOf = (member: number) => `10.99.0.${member + 1}`
+
 /** A network namespace, alive as long as its process. */
 class Network implements AsyncDisposable {
   readonly #holder: ChildProcess = spawn('unshare', ['--net', 'sleep', '600'], { stdio: 'ignore' })
@@ -24,6 +27,13 @@ class Network implements AsyncDisposable {
   run(...command: readonly string[]): void {
     const [nsenter = '', ...args] = this.within
     execFileSync(nsenter, [...args, ...command], { stdio: 'pipe' })
+  }
+
+  /** From now on drops, silently, what comes from these addresses alone. */
+  drop(addresses: readonly string[]): void {
+    this.run('nft', 'add table ip cut; flush table ip cut')
+    this.run('nft', 'add chain ip cut input { type filter hook input priority 0; }')
+    for (const each of addresses) this.run('nft', `add rule ip cut input ip saddr ${each} drop`)
   }
 
   /** Resolves when the namespace is not ours any more. */
@@ -46,6 +56,8 @@ export type Fault =
   | { readonly kind: 'kill' | 'freeze'; readonly member: number }
   | { readonly kind: 'cut'; readonly member: number }
   | { readonly kind: 'cut all' }
+  /** Nothing that these send arrives at those; the other way all does. */
+  | { readonly kind: 'one way'; readonly from: readonly number[]; readonly to: readonly number[] }
 
 export class EtcdCluster implements AsyncDisposable {
   readonly members: readonly EtcdMember[]
@@ -55,12 +67,12 @@ export class EtcdCluster implements AsyncDisposable {
   private constructor(hub: Network, networks: readonly Network[]) {
     this.#hub = hub
     this.#networks = networks
-    const cluster = names.map((name, i) => `${name}=http://10.99.0.${i + 1}:${peerPort}`).join(',')
+    const cluster = names.map((name, i) => `${name}=http://${addressOf(i)}:${peerPort}`).join(',')
     this.members = networks.map(
       ({ within }, i) =>
         new EtcdMember({
           name: names[i] ?? '',
-          host: `10.99.0.${i + 1}`,
+          host: addressOf(i),
           peerPort,
           cluster,
           within,
@@ -81,7 +93,7 @@ export class EtcdCluster implements AsyncDisposable {
       const peer = ['peer', 'name', 'eth0', 'netns', network.pid]
       hub.run('ip', 'link', 'add', 'name', port, 'type', 'veth', ...peer)
       hub.run('ip', 'link', 'set', port, 'master', 'br0', 'up')
-      network.run('ip', 'addr', 'add', `10.99.0.${i + 1}/24`, 'dev', 'eth0')
+      network.run('ip', 'addr', 'add', `${addressOf(i)}/24`, 'dev', 'eth0')
       network.run('ip', 'link', 'set', 'lo', 'up')
       network.run('ip', 'link', 'set', 'eth0', 'up')
     }
@@ -92,25 +104,26 @@ export class EtcdCluster implements AsyncDisposable {
   }
 
   async begin(fault: Fault): Promise<void> {
-    if (fault.kind === 'cut' || fault.kind === 'cut all') return this.#links(fault, 'down')
-    const member = this.members[fault.member]
-    if (fault.kind === 'kill') await member?.kill()
-    else member?.signal('SIGSTOP')
+    if (fault.kind === 'cut' || fault.kind === 'cut all') this.#links(fault, 'down')
+    else if (fault.kind === 'one way') this.#drop(fault.to, fault.from)
+    else if (fault.kind === 'kill') await this.members[fault.member]?.kill()
+    else this.members[fault.member]?.signal('SIGSTOP')
   }
 
   end(fault: Fault): void {
-    if (fault.kind === 'cut' || fault.kind === 'cut all') {
-      this.#links(fault, 'up')
-      return
-    }
-    const member = this.members[fault.member]
-    if (fault.kind === 'kill') member?.start()
-    else member?.signal('SIGCONT')
+    if (fault.kind === 'cut' || fault.kind === 'cut all') this.#links(fault, 'up')
+    else if (fault.kind === 'one way') this.#drop(fault.to, [])
+    else if (fault.kind === 'kill') this.members[fault.member]?.start()
+    else this.members[fault.member]?.signal('SIGCONT')
   }
 
   #links(fault: Extract<Fault, { readonly kind: 'cut' | 'cut all' }>, state: 'up' | 'down'): void {
     const cut = fault.kind === 'cut' ? [fault.member] : this.members.keys()
     for (const member of cut) this.#hub.run('ip', 'link', 'set', `port${member}`, state)
+  }
+
+  #drop(at: readonly number[], from: readonly number[]): void {
+    for (const member of at) this.#networks[member]?.drop(from.map(addressOf))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

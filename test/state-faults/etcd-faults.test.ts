@@ -1,10 +1,11 @@
 /**
  * State on three members of real etcd, of which one after the other is killed, frozen or cut off,
- * while clients write down what they are told: the whole history must be one that the port's
+ * also one way, while clients write down what they are told: the whole history must be one that the port's
  * promises allow. Needs root, for network namespaces. `HOLON_SEED` repeats the choice of faults and
  * calls, not their timing; `HOLON_FAULTS_MS` makes it longer.
  */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { HolonError } from '../../src/base/errors.ts'
 import { type Random, randomBelow, seededRandom } from '../../src/base/random.ts'
@@ -18,7 +19,8 @@ import { EtcdCluster, type Fault } from './cluster.ts'
 
 const seed = Number(process.env['HOLON_SEED'] ?? Date.now() % 1_000_000)
 const faultsMs = Number(process.env['HOLON_FAULTS_MS'] ?? 30_000)
-const skip = etcdMissing ?? (process.getuid?.() === 0 ? false : 'needs root for network namespaces')
+const noNft = spawnSync('nft', ['--version']).error !== undefined && 'nftables is not installed'
+const skip = etcdMissing ?? (process.getuid?.() === 0 ? noNft : 'needs root for network namespaces')
 const keys = ['r/1', 'r/2', 'r/3']
 
 function wait(ms: number): Promise<void> {
@@ -27,11 +29,18 @@ function wait(ms: number): Promise<void> {
 
 function chooseFault(random: Random): Fault {
   if (random.next() < 0.1) return { kind: 'cut all' }
-  const kinds = ['kill', 'freeze', 'cut'] as const
-  return {
-    kind: kinds[randomBelow(random, kinds.length)] ?? 'kill',
-    member: randomBelow(random, 3),
-  }
+  const kinds = ['kill', 'freeze', 'cut', 'one way'] as const
+  const kind = kinds[randomBelow(random, kinds.length)] ?? 'kill'
+  const member = randomBelow(random, 3)
+  return kind === 'one way' ? chooseOneWay(random, member) : { kind, member }
+}
+
+/** It is not heard, or does not hear; by one of the others or both. */
+function chooseOneWay(random: Random, member: number): Fault {
+  const both = [0, 1, 2].filter((each) => each !== member)
+  const others = random.next() < 0.5 ? both : both.slice(randomBelow(random, 2)).slice(0, 1)
+  const [from, to] = random.next() < 0.5 ? [[member], others] : [others, [member]]
+  return { kind: 'one way', from, to }
 }
 
 function counts(records: readonly HistoryRecord[]): string {

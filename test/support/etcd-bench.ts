@@ -17,7 +17,7 @@ import {
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Deadline, deadline } from '../../src/base/clock.ts'
+import { type Clock, type Deadline, deadline } from '../../src/base/clock.ts'
 import { HolonError } from '../../src/base/errors.ts'
 import { backUpFleet } from '../../src/cluster/etcd/fleet-backup.ts'
 import { LocalStateMember, memberPaths } from '../../src/cluster/etcd/local-member.ts'
@@ -169,9 +169,9 @@ export class BenchMachine {
     this.member = this.newMember()
   }
 
-  newMember(): LocalStateMember {
+  newMember(clock: Clock = realClock): LocalStateMember {
     const report = (message: string) => void this.reports.push(message)
-    const deps = { clock: realClock, service: this.service, api: this.api, report }
+    const deps = { clock, service: this.service, api: this.api, report }
     return new LocalStateMember(deps, {
       stateDir: this.stateDir,
       paths: this.paths,

@@ -49,6 +49,13 @@ test('every published unit file is loaded or refused, line by line', { skip }, (
       `of their lines ${honoured} are honoured, ${harmless} harmless, ${refused} refused`,
   )
   assert.ok(loaded.includes('buildroot.acpid.service'), 'the simplest published service loads')
+  const conditional = loaded.filter((file) =>
+    /^Condition/m.test(readFileSync(new URL(file, unitsDir), 'utf8')),
+  )
+  assert.ok(
+    conditional.includes('scripts.nftables-restore.service'),
+    'services with conditions load',
+  )
 })
 
 // Written apart from the parser, so that both have to be right.

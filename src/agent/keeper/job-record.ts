@@ -5,6 +5,7 @@
 import { HolonError } from '../../base/errors.ts'
 import { joinPath, readTextIfThere } from '../../io/files.ts'
 import type { CallOptions, ExitStatus } from '../../kernel/types.ts'
+import type { LeaseEnd } from '../../unit/job-spec.ts'
 import {
   isFinal,
   type JobEvent,
@@ -37,6 +38,11 @@ export interface JobLink extends Disposable {
   stop(reason: string, options: CallOptions): Promise<void>
   /** `not_found` when the job has ended, `invalid_argument` for an undefined signal. */
   kill(signal: number | undefined, to: 'main' | 'all', options: CallOptions): Promise<void>
+  /**
+   * Moves the end of the job's lease. `stale` when it is over already, `invalid_argument` for a job
+   * without one, `unsupported` where no compiled keeper keeps it. Idempotent.
+   */
+  lease(until: LeaseEnd, options: CallOptions): Promise<void>
   /** Asks the keeper itself for the state. Idempotent. */
   askState(options: CallOptions): Promise<JobState | undefined>
   /** Lets go of the keeper, which goes on. Once or twice alike. */

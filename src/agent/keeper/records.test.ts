@@ -5,7 +5,7 @@ import { parseEvent, parseEvents, parseState, percentDecode, percentEncode } fro
 
 const stateLine =
   'seq=7 phase=running keeper=10 boot=b-1 pid=11 ticks=99 since=5 started=4 restarts=2 ' +
-  'result=success signal=11 core=1 user-us=1 sys-us=2 maxrss-kb=3\n'
+  'result=success status=100%25%20up status-errno=5 signal=11 core=1 user-us=1 sys-us=2 maxrss-kb=3\n'
 
 test('parseState() reads a whole line', () => {
   assert.deepEqual(parseState(stateLine), {
@@ -19,6 +19,8 @@ test('parseState() reads a whole line', () => {
     startedMs: 4,
     restarts: 2,
     result: 'success',
+    statusText: '100% up',
+    statusErrno: 5,
     exit: { signal: 'SIGSEGV', coreDumped: true },
     rusage: { userUs: 1, systemUs: 2, maxRssKb: 3 },
   })

@@ -13,6 +13,7 @@ export const jobPhases = [
   'start',
   'start-post',
   'running',
+  'reload-notify',
   'exited',
   'stop',
   'stop-sigterm',
@@ -35,6 +36,8 @@ export const jobResults = [
   'oom-kill',
   'resources',
   'protocol',
+  'watchdog',
+  'lease',
 ] as const
 export type JobResult = (typeof jobResults)[number]
 
@@ -47,6 +50,9 @@ export const jobEventKinds = [
   'stop',
   'kill',
   'exec-failed',
+  'main',
+  'notify-ignored',
+  'lease-over',
   'end',
 ] as const
 export type JobEventKind = (typeof jobEventKinds)[number]
@@ -67,6 +73,9 @@ export interface JobState {
   readonly startedMs: number
   readonly restarts: number
   readonly result: JobResult
+  /** What the job says of itself: STATUS= and ERRNO= of sd_notify(3). */
+  readonly statusText?: string
+  readonly statusErrno?: number
   /** How the main process ended the last time it did. */
   readonly exit?: ExitStatus
   /** Its resources, where the keeper knows them. */
@@ -103,6 +112,7 @@ export function parseState(line: string): JobState | undefined {
   if (phase === undefined || result === undefined || bootId === undefined) return undefined
   if (seq === undefined || keeperPid === undefined || pid === undefined) return undefined
   const exit = parseExit(fields)
+  const [statusText, statusErrno] = [fields['status'], number('status-errno')]
   const [userUs, systemUs] = [number('user-us'), number('sys-us')]
   return {
     seq,
@@ -115,6 +125,8 @@ export function parseState(line: string): JobState | undefined {
     startedMs: number('started') ?? 0,
     restarts: number('restarts') ?? 0,
     result,
+    ...(statusText === undefined ? {} : { statusText }),
+    ...(statusErrno === undefined ? {} : { statusErrno }),
     ...(exit === undefined ? {} : { exit }),
     ...(userUs === undefined || systemUs === undefined
       ? {}

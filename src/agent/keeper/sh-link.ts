@@ -4,6 +4,7 @@
  * which changes no file.
  */
 import { abortError, type Clock, type Timer } from '../../base/clock.ts'
+import { HolonError } from '../../base/errors.ts'
 import { joinPath, watchDir } from '../../io/files.ts'
 import { fifoHasReader, writeFifo } from '../../io/keeper-files.ts'
 import type { CallOptions } from '../../kernel/types.ts'
@@ -62,6 +63,10 @@ export class ShLink implements JobLink {
     if (signal.aborted) throw abortError(signal)
     const sent = writeFifo(this.#ctl, `kill ${requireSignal(signalNumber)} ${to}`)
     if (!sent) throw jobIsOver(this.dir)
+  }
+
+  async lease(): Promise<void> {
+    throw new HolonError('unsupported', `${this.dir}: a job that a shell script keeps has no lease`)
   }
 
   async askState(): Promise<JobState | undefined> {

@@ -12,6 +12,7 @@ import { joinPath } from '../../io/files.ts'
 import { connectUnix } from '../../io/sockets.ts'
 import type { CallOptions } from '../../kernel/types.ts'
 import { encodeFrame, FrameDecoder } from '../../rpc/keeper-frames.ts'
+import type { LeaseEnd } from '../../unit/job-spec.ts'
 import {
   commandReason,
   type JobEnd,
@@ -21,6 +22,7 @@ import {
   requireSignal,
 } from './job-record.ts'
 import { isFinal, type JobState } from './records.ts'
+import { leaseWords } from './spec-encoding.ts'
 
 const connectTimeoutMs = 5_000
 /** Connections in a row on which the keeper said nothing. */
@@ -109,6 +111,10 @@ class SocketLink implements JobLink {
 
   async kill(signal: number | undefined, to: 'main' | 'all', options: CallOptions): Promise<void> {
     await this.#command(`kill ${requireSignal(signal)} ${to}`, options)
+  }
+
+  async lease(until: LeaseEnd, options: CallOptions): Promise<void> {
+    await this.#command(`lease ${leaseWords(until)}`, options)
   }
 
   async askState(options: CallOptions): Promise<JobState | undefined> {

@@ -39,12 +39,16 @@ const spec: JobSpec = {
   killMode: 'mixed',
   killSignal: 15,
   sendSigkill: false,
+  notifyAccess: 'all',
+  watchdogMs: 0,
+  watchdogSignal: 6,
   cgroups: ['/sys/fs/cgroup/a'],
   reason: 'two\nlines',
 }
 
 test('encodeSpec() writes every key of docs/keeper.md in its form', () => {
-  const strings = encodeSpec({ ...spec, tty: { rows: 24, columns: 80 } })
+  const lease = { until: { bootMs: 12.9, wallMs: 1000 }, graceMs: 5 }
+  const strings = encodeSpec({ ...spec, tty: { rows: 24, columns: 80 }, lease })
     .toString()
     .split('\0')
   assert.equal(strings.pop(), '')
@@ -77,6 +81,11 @@ test('encodeSpec() writes every key of docs/keeper.md in its form', () => {
     'kill-mode=mixed',
     'kill-signal=15',
     'send-sigkill=0',
+    'notify=all',
+    'watchdog-ms=0',
+    'watchdog-signal=6',
+    // Rounded down: sooner is safe.
+    'lease=12 1000 5',
     'cgroup=/sys/fs/cgroup/a',
     'reason=two lines',
   ])
@@ -94,9 +103,17 @@ test('what is too long is exhausted', () => {
   assert.throws(() => encodeShellSpec(long), { code: 'exhausted' })
 })
 
-test('encodeShellSpec() refuses terminals and says what to do', () => {
-  const tty = { ...spec, tty: { rows: 1, columns: 1 } }
-  assert.throws(() => encodeShellSpec(tty), { code: 'unsupported', message: /C compiler/ })
+test('encodeShellSpec() refuses what a shell cannot keep and says what to do', () => {
+  const refused: readonly Partial<JobSpec>[] = [
+    { tty: { rows: 1, columns: 1 } },
+    { type: 'notify' },
+    { watchdogMs: 1 },
+    { lease: { until: { bootMs: 1, wallMs: 1 }, graceMs: 0 } },
+  ]
+  for (const more of refused) {
+    const expected = { code: 'unsupported', message: /C compiler/ }
+    assert.throws(() => encodeShellSpec({ ...spec, ...more }), expected)
+  }
 })
 
 const shells = [['/bin/sh'], ['/usr/bin/busybox', 'sh'], ['/bin/bash']].filter(([path]) =>

@@ -5,7 +5,7 @@
 import { assert } from '../../base/assert.ts'
 import { HolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
-import type { JobCommand, JobSpec } from '../../unit/job-spec.ts'
+import type { JobCommand, JobSpec, LeaseEnd } from '../../unit/job-spec.ts'
 import { commandPhases } from '../../unit/service-unit.ts'
 import { percentEncode } from './records.ts'
 
@@ -52,16 +52,31 @@ export function encodeSpec(spec: JobSpec): Buffer {
   add('kill-mode', spec.killMode)
   addMs('kill-signal', spec.killSignal)
   add('send-sigkill', spec.sendSigkill ? '1' : '0')
+  if (spec.notifyAccess !== undefined) add('notify', spec.notifyAccess)
+  if (spec.watchdogMs !== undefined) addMs('watchdog-ms', spec.watchdogMs)
+  if (spec.watchdogSignal !== undefined) addMs('watchdog-signal', spec.watchdogSignal)
+  if (spec.lease !== undefined) {
+    add('lease', `${leaseWords(spec.lease.until)} ${wholeNumber('lease', spec.lease.graceMs)}`)
+  }
   for (const cgroup of spec.cgroups) add('cgroup', cgroup)
   add('reason', oneLine(spec.reason))
   return bounded(spec, Buffer.from(strings.join('')))
 }
 
+/** "BOOTMS WALLMS". A moment between two milliseconds becomes the one before: that is safe. */
+export function leaseWords({ bootMs, wallMs }: LeaseEnd): string {
+  const whole = (ms: number) => wholeNumber('lease', Math.max(0, Math.floor(ms)))
+  return `${whole(bootMs)} ${whole(wallMs)}`
+}
+
 /**
- * The text of `spec.sh`. Besides the bounds of `encodeSpec()`: `unsupported` for terminals and byte
- * streams, which a shell cannot keep.
+ * The text of `spec.sh`. Besides the bounds of `encodeSpec()`: `unsupported` for terminals, byte
+ * streams, sd_notify messages that matter and leases, which a shell cannot keep.
  */
 export function encodeShellSpec(spec: JobSpec): string {
+  if (spec.type === 'notify') throw needsCompiler(spec, 'Type=notify')
+  if ((spec.watchdogMs ?? 0) > 0) throw needsCompiler(spec, 'WatchdogSec=')
+  if (spec.lease !== undefined) throw needsCompiler(spec, 'Partition=at-most')
   if (spec.tty !== undefined) throw needsCompiler(spec, 'a terminal')
   if (spec.stdin === 'stream') throw needsCompiler(spec, 'stdin for a detached program')
   assert(spec.output === 'log', 'the agent itself runs byte stream jobs where keeper.sh keeps')

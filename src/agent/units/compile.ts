@@ -2,20 +2,20 @@
 import { HolonError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import { readTextIfThere } from '../../io/files.ts'
-import type { Host } from '../../io/host.ts'
-import type { Users } from '../../io/users.ts'
-import { accountsOf, compileJob, type JobSpec, searchPath } from '../../unit/job-spec.ts'
+import {
+  accountsOf,
+  compileJob,
+  type JobLease,
+  type JobSpec,
+  searchPath,
+} from '../../unit/job-spec.ts'
 import type { ServiceUnit } from '../../unit/service-unit.ts'
-import type { SpecifierContext } from '../../unit/specifiers.ts'
 import { findExecutable } from '../executables.ts'
+import { type SpecifierDeps, specifierContext } from './specifier-context.ts'
 
-export interface CompileDeps {
+export interface CompileDeps extends SpecifierDeps {
   readonly random: Random
-  readonly host: Host
-  readonly users: Users
   readonly machine: string
-  readonly bootId: string
-  readonly kernelRelease: string
   readonly logDir: (job: string) => string
   readonly cgroups: (job: string) => readonly string[]
   readonly report: (message: string) => void
@@ -27,11 +27,22 @@ export interface InstanceIdentity {
   readonly dir: string
 }
 
-export type CompileUnit = (unit: ServiceUnit, instance: InstanceIdentity, reason: string) => JobSpec
+/** What an instance of the fleet has beside its unit. */
+export interface StartTerms {
+  readonly fence?: number
+  readonly lease?: JobLease
+}
+
+export type CompileUnit = (
+  unit: ServiceUnit,
+  instance: InstanceIdentity,
+  reason: string,
+  terms?: StartTerms,
+) => JobSpec
 
 /** The compiler of this machine's units; it rejects with file and line of what cannot be. */
 export function unitCompiler(deps: CompileDeps): CompileUnit {
-  return (unit, instance, reason) => {
+  return (unit, instance, reason, terms = {}) => {
     const specifiers = specifierContext(deps, unit.name)
     const { user } = accountsOf(unit, specifiers)
     if (user !== undefined && deps.host.uid !== 0 && !isSelf(deps, user)) {
@@ -55,6 +66,7 @@ export function unitCompiler(deps: CompileDeps): CompileUnit {
       invocationId: Buffer.from(deps.random.bytes(16)).toString('hex'),
       cgroups: deps.cgroups(instance.job),
       reason,
+      ...terms,
       specifiers,
       ...(lang === undefined ? {} : { lang }),
       ...(login === undefined ? {} : { login }),
@@ -68,48 +80,4 @@ export function unitCompiler(deps: CompileDeps): CompileUnit {
 
 function isSelf(deps: CompileDeps, user: string): boolean {
   return deps.users.user(user)?.uid === deps.host.uid
-}
-
-const architectures: Readonly<Record<string, string>> = { x64: 'x86-64', arm64: 'arm64' }
-
-function specifierContext(deps: CompileDeps, unitName: string): SpecifierContext {
-  const { host, users } = deps
-  const user = users.user(host.uid)
-  const home = user?.home ?? host.env['HOME'] ?? '/'
-  const system = host.uid === 0
-  const architecture = architectures[host.arch]
-  const machineId = readTextIfThere('/etc/machine-id')?.trim()
-  return {
-    unitName,
-    hostName: host.hostname(),
-    ...(machineId ? { machineId } : {}),
-    bootId: deps.bootId.replaceAll('-', ''),
-    kernelRelease: deps.kernelRelease,
-    ...(architecture === undefined ? {} : { architecture }),
-    osRelease: osRelease(readTextIfThere('/etc/os-release') ?? ''),
-    user: {
-      name: user?.name ?? String(host.uid),
-      uid: host.uid,
-      group: users.groupName(host.gid),
-      gid: host.gid,
-      home,
-      shell: user?.shell ?? '/bin/sh',
-    },
-    directories: {
-      runtime: system ? '/run' : (host.env['XDG_RUNTIME_DIR'] ?? '/tmp'),
-      state: system ? '/var/lib' : (host.env['XDG_STATE_HOME'] ?? `${home}/.local/state`),
-      cache: system ? '/var/cache' : (host.env['XDG_CACHE_HOME'] ?? `${home}/.cache`),
-      logs: system ? '/var/log' : (host.env['XDG_STATE_HOME'] ?? `${home}/.local/state/log`),
-      configuration: system ? '/etc' : (host.env['XDG_CONFIG_HOME'] ?? `${home}/.config`),
-    },
-  }
-}
-
-function osRelease(text: string): Readonly<Record<string, string>> {
-  const fields: Record<string, string> = {}
-  for (const line of text.split('\n')) {
-    const match = /^([A-Z_]+)=(?:"(.*)"|(.*))$/.exec(line)
-    if (match?.[1] !== undefined) fields[match[1]] = match[2] ?? match[3] ?? ''
-  }
-  return fields
 }

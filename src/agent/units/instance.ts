@@ -8,7 +8,7 @@
 import type { Clock } from '../../base/clock.ts'
 import { HolonError } from '../../base/errors.ts'
 import { exists, removeTree } from '../../io/files.ts'
-import type { JobSpec } from '../../unit/job-spec.ts'
+import type { JobSpec, LeaseEnd } from '../../unit/job-spec.ts'
 import type { JobLauncher } from '../keeper/launcher.ts'
 import type { JobLink } from '../keeper/link.ts'
 import type { JobEvent, JobState } from '../keeper/records.ts'
@@ -104,6 +104,11 @@ export class Instance {
   /** Asks the keeper to stop the job; its end shows in the state. Nothing to stop is no error. */
   async stop(reason: string, signal: AbortSignal): Promise<void> {
     await this.#link?.stop(reason, { signal })
+  }
+
+  /** Moves the end of the job's lease. No job is no error. */
+  async lease(until: LeaseEnd, signal: AbortSignal): Promise<void> {
+    await this.#link?.lease(until, { signal })
   }
 
   /** Removes what is left of an ended job. */

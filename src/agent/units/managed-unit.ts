@@ -8,10 +8,12 @@
  */
 import type { Clock } from '../../base/clock.ts'
 import { asHolonError, HolonError } from '../../base/errors.ts'
+import type { ConditionVerdict } from '../../unit/conditions.ts'
 import type { ServiceUnit } from '../../unit/service-unit.ts'
 import { Changes } from '../emitter.ts'
 import type { JobEvent } from '../keeper/records.ts'
 import type { CompileUnit } from './compile.ts'
+import type { CheckConditions } from './condition-facts.ts'
 import type { DecisionJournal } from './decisions.ts'
 import { Instance, type InstanceDeps } from './instance.ts'
 import { narrate } from './narrate.ts'
@@ -26,6 +28,7 @@ export interface ManagedUnitDeps extends Omit<InstanceDeps, 'changed' | 'event' 
   readonly jobDir: (job: string) => string
   /** The spec of one instance as of now; rejects with what is wrong with the unit. */
   readonly compile: CompileUnit
+  readonly checkConditions: CheckConditions
   readonly report: (message: string) => void
   /** Runs work nobody waits for, under a deadline of its own; its failure is reported. */
   readonly runInBackground: (
@@ -37,11 +40,14 @@ export interface ManagedUnitDeps extends Omit<InstanceDeps, 'changed' | 'event' 
 
 const backgroundTimeoutMs = 60_000
 
+export type UnmetConditions = Extract<ConditionVerdict, { readonly kind: 'unmet' }>
+
 export type LoadedUnit =
   | { readonly kind: 'loaded'; readonly unit: ServiceUnit }
   | { readonly kind: 'refused'; readonly error: HolonError }
 
 export class ManagedUnit {
+  readonly scope: 'machine' | 'fleet' = 'machine'
   readonly name: string
   readonly changes = new Changes()
   readonly journal: DecisionJournal
@@ -49,6 +55,7 @@ export class ManagedUnit {
   readonly #instances = new Map<number, Instance>()
   #record: UnitRecord
   #loaded: LoadedUnit
+  #unmet: UnmetConditions | undefined
   #queue: Promise<unknown> = Promise.resolve()
 
   constructor(
@@ -72,6 +79,11 @@ export class ManagedUnit {
     return this.#loaded
   }
 
+  /** Set while the last start was refused or skipped for a condition. */
+  get unmet(): UnmetConditions | undefined {
+    return this.#unmet
+  }
+
   /** Whether somebody wants it running in this boot. */
   get wanted(): boolean {
     return this.#record.wanted && this.#record.wantedBootId === this.#deps.bootId
@@ -83,7 +95,7 @@ export class ManagedUnit {
   }
 
   instancesWanted(): number {
-    return this.#loaded.kind === 'loaded' ? this.#loaded.unit.instances : 0
+    return this.#loaded.kind === 'loaded' ? this.#loaded.unit.placement.instances : 0
   }
 
   /** Takes over the jobs of these instances. What cannot be taken over is reported. */
@@ -139,6 +151,7 @@ export class ManagedUnit {
   /** Resolves when no instance runs any more. */
   async stop(by: string, signal: AbortSignal): Promise<void> {
     if (this.wanted) this.journal.add('stop', `asked by ${by}`)
+    this.#unmet = undefined
     await this.#wish({ wanted: false }, signal)
     await Promise.all(this.instances().map((instance) => instance.stop(`asked by ${by}`, signal)))
     for (const instance of this.instances()) {
@@ -210,7 +223,7 @@ export class ManagedUnit {
     // A unit that cannot be read any more stays as it runs: refusing to load stops nothing.
     return {
       wanted: this.wanted,
-      instances: unit?.instances ?? Math.max(0, ...this.#instances.keys()),
+      instances: unit?.placement.instances ?? Math.max(0, ...this.#instances.keys()),
       restartsWhenLost:
         unit !== undefined && unit.restart !== 'no' && unit.restart !== 'on-success',
     }
@@ -241,11 +254,14 @@ export class ManagedUnit {
     }
   }
 
+  /** An unmet condition is no failure: the instance stays as it is. */
   async #startInstance(instance: Instance, reason: string, signal: AbortSignal): Promise<void> {
     if (this.#loaded.kind !== 'loaded') throw this.#loaded.error
+    const { unit } = this.#loaded
     this.journal.add('start', reason, { instance: instance.name })
     try {
-      const spec = this.#deps.compile(this.#loaded.unit, instance, reason)
+      if (!this.#meetsConditions(unit, instance)) return
+      const spec = this.#deps.compile(unit, instance, reason)
       this.journal.forgetJob(instance.job)
       await instance.start(spec, signal)
     } catch (error) {
@@ -253,6 +269,17 @@ export class ManagedUnit {
       this.journal.add('start failed', failure.message, { instance: instance.name })
       throw failure
     }
+  }
+
+  /** False: the start is skipped. `conflict` when an assertion makes it fail. */
+  #meetsConditions(unit: ServiceUnit, instance: Instance): boolean {
+    const verdict = this.#deps.checkConditions(unit)
+    this.#unmet = verdict.kind === 'unmet' ? verdict : undefined
+    if (verdict.kind === 'met') return true
+    const why = `${verdict.which} is not met on this machine`
+    if (verdict.assertion) throw new HolonError('conflict', `start ${instance.name}: ${why}`)
+    this.journal.add('start skipped', why, { instance: instance.name })
+    return false
   }
 
   #onEvent(instance: Instance, event: JobEvent): void {

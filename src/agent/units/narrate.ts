@@ -32,6 +32,12 @@ export function narrate(event: JobEvent): Told | undefined {
         what: `signal ${signalName(Number(field('signal'))) ?? field('signal')}`,
         why: `to ${field('to') === 'all' ? 'all its processes' : 'its main process'}`,
       }
+    case 'main':
+      return { what: `main process is ${field('pid')}`, why: 'it says so (MAINPID=)' }
+    case 'notify-ignored':
+      return { what: `message of process ${field('pid')} ignored`, why: field('why') }
+    case 'lease-over':
+      return { what: 'killed', why: "this machine's lease is over" }
     case 'end':
       return { what: field('phase'), why: `result ${field('result')}` }
     default:
@@ -45,6 +51,9 @@ const stopReasons: Readonly<Record<string, string>> = {
   'timeout-start': 'it did not start in time (TimeoutStartSec=)',
   'runtime-max': 'its time is up (RuntimeMaxSec=)',
   'main-exit': 'its main process ended',
+  notify: 'it says that it stops (STOPPING=1)',
+  watchdog: 'it did not say in time that it is alive (WatchdogSec=)',
+  lease: "this machine's lease is about to end",
 }
 
 function exitText(fields: Readonly<Record<string, string>>): string {

@@ -15,6 +15,21 @@ export interface UnitRecord {
   readonly wantedBootId: string
 }
 
+/** An instance of a unit of the fleet that is here: `assigned/NAME/SLOT`. */
+export interface AssignedRecord {
+  readonly unit: string
+  readonly slot: number
+  readonly generation: number
+  readonly spec: number
+  readonly text: string
+  readonly exclusive: boolean
+  /** Of the lease that it was started under. */
+  readonly epoch?: number
+  readonly atMs: number
+  /** It was asked to stop: that it ended is no end of its own. */
+  readonly stopping: boolean
+}
+
 /** The last decisions of one unit, and how far each instance's events are among them. */
 export interface DecisionRecord {
   readonly decisions: readonly Decision[]
@@ -24,6 +39,8 @@ export interface DecisionRecord {
 
 export const unitPrefix = 'units/'
 export const unitKey = (name: string) => `${unitPrefix}${name}`
+export const assignedPrefix = 'assigned/'
+export const assignedKey = ({ unit, slot }: AssignedRecord) => `${assignedPrefix}${unit}/${slot}`
 export const decisionPrefix = 'decisions/'
 export const decisionKey = (name: string) => `${decisionPrefix}${name}`
 
@@ -47,6 +64,18 @@ export function parseUnitRecord(value: unknown): UnitRecord {
     wantedBootId: record.wantedBootId ?? '',
     ...(record.sourcePath === undefined ? {} : { sourcePath: record.sourcePath }),
   }
+}
+
+export function parseAssignedRecord(value: unknown): AssignedRecord {
+  const record = value as AssignedRecord | null
+  const isWhole =
+    typeof record?.unit === 'string' &&
+    typeof record.text === 'string' &&
+    typeof record.slot === 'number' &&
+    typeof record.generation === 'number' &&
+    typeof record.spec === 'number'
+  if (isWhole) return record
+  throw new HolonError('internal', 'a record of an assigned instance has an unknown form')
 }
 
 export function parseDecisionRecord(value: unknown): DecisionRecord {

@@ -6,6 +6,20 @@ import type { ActiveState, InstanceStatus, UnitStatus } from '../../kernel/types
 import type { Instance } from './instance.ts'
 import type { ManagedUnit } from './managed-unit.ts'
 
+/** What is shown of a unit on this machine, whoever wants it. */
+export type ShownUnit = Pick<
+  ManagedUnit,
+  | 'name'
+  | 'scope'
+  | 'record'
+  | 'loaded'
+  | 'wanted'
+  | 'unmet'
+  | 'instances'
+  | 'instancesWanted'
+  | 'journal'
+>
+
 export interface UnitStatusDeps {
   readonly machine: string
   readonly cgroups: (job: string) => readonly string[]
@@ -21,6 +35,7 @@ const activeByPhase: Readonly<Record<string, ActiveState>> = {
   'start-post': 'activating',
   'auto-restart': 'activating',
   running: 'active',
+  'reload-notify': 'active',
   exited: 'active',
   stop: 'deactivating',
   'stop-sigterm': 'deactivating',
@@ -52,6 +67,8 @@ function instanceStatus(
     startedAtMs: state?.startedMs ?? 0,
     restarts: state?.restarts ?? 0,
     result: instance.lost ? 'keeper-lost' : (state?.result ?? 'success'),
+    ...(state?.statusText === undefined ? {} : { statusText: state.statusText }),
+    ...(state?.statusErrno === undefined ? {} : { statusErrno: state.statusErrno }),
     pids: withProcesses ? deps.pids(instance) : [],
     ...(state?.exit === undefined ? {} : { exit: state.exit }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
@@ -71,7 +88,7 @@ const worstFirst: readonly ActiveState[] = [
 /** `withProcesses`: also what must be read from the system for each instance. */
 export function unitStatus(
   deps: UnitStatusDeps,
-  unit: ManagedUnit,
+  unit: ShownUnit,
   withProcesses: boolean,
 ): UnitStatus {
   const instances = unit
@@ -86,6 +103,7 @@ export function unitStatus(
   const short = up > 0 && (up < wantedCount || up < instances.length)
   return {
     name: unit.name,
+    scope: unit.scope,
     machines: [deps.machine],
     description: loaded.kind === 'loaded' ? loaded.unit.description : '',
     load: loaded.kind === 'loaded' ? 'loaded' : 'bad-setting',
@@ -98,13 +116,18 @@ export function unitStatus(
     loadedAtMs: record.loadedAtMs,
     notes: unitNotes(deps, unit),
     ...(record.sourcePath === undefined ? {} : { sourcePath: record.sourcePath }),
+    ...(unit.unmet === undefined ? {} : { unmet: unit.unmet.which }),
   }
 }
 
-function unitNotes(deps: UnitStatusDeps, unit: ManagedUnit): readonly string[] {
+function unitNotes(deps: UnitStatusDeps, unit: ShownUnit): readonly string[] {
   const notes: string[] = []
   const { sourcePath, loadedAtMs } = unit.record
   if (unit.loaded.kind === 'refused') notes.push(unit.loaded.error.message)
+  if (unit.unmet !== undefined) {
+    const { assertion, which } = unit.unmet
+    notes.push(`the last start ${assertion ? 'failed' : 'was skipped'}: ${which} is not met`)
+  }
   if (sourcePath !== undefined) {
     const changedAtMs = deps.modifiedAtMs(sourcePath)
     if (changedAtMs !== undefined && changedAtMs > loadedAtMs) {
@@ -117,7 +140,7 @@ function unitNotes(deps: UnitStatusDeps, unit: ManagedUnit): readonly string[] {
 }
 
 /** One sentence each: what will happen without anyone doing anything. */
-export function whatComesNext(unit: ManagedUnit, status: UnitStatus): readonly string[] {
+export function whatComesNext(unit: ShownUnit, status: UnitStatus): readonly string[] {
   if (unit.loaded.kind === 'refused') return ['nothing starts until the unit file is corrected']
   const { restart } = unit.loaded.unit
   const untilStarted = `until \`holon start ${unit.name}\``
@@ -131,6 +154,9 @@ export function whatComesNext(unit: ManagedUnit, status: UnitStatus): readonly s
     failed: `stays as it is ${untilStarted}`,
     inactive: `stays down ${untilStarted}`,
   }
+  if (unit.unmet !== undefined && status.instances.length === 0) {
+    return [`${unit.name} ${next.inactive}, which looks at its conditions again`]
+  }
   return status.instances.map(({ name, active, sub }) =>
     sub === 'auto-restart'
       ? `${name} is started again after RestartSec=`
@@ -139,7 +165,7 @@ export function whatComesNext(unit: ManagedUnit, status: UnitStatus): readonly s
 }
 
 /** systemctl show's names for what Holon knows; of the first instance where a unit has several. */
-export function unitProperties(unit: ManagedUnit, status: UnitStatus): Record<string, string> {
+export function unitProperties(unit: ShownUnit, status: UnitStatus): Record<string, string> {
   const first = status.instances[0]
   const exit = first?.exit
   const loaded = unit.loaded.kind === 'loaded' ? unit.loaded.unit : undefined
@@ -163,11 +189,16 @@ export function unitProperties(unit: ManagedUnit, status: UnitStatus): Record<st
     StateChangeTimestamp: timestamp(first?.sinceMs),
     NRestarts: String(first?.restarts ?? 0),
     Result: first?.result ?? 'success',
+    NotifyAccess: loaded?.notifyAccess ?? '',
+    StatusText: first?.statusText ?? '',
+    StatusErrno: String(first?.statusErrno ?? 0),
     MemoryCurrent: first?.memoryBytes === undefined ? '[not set]' : String(first.memoryBytes),
     CPUUsageNSec:
       first?.cpuMs === undefined ? '[not set]' : String(Math.round(first.cpuMs * 1_000_000)),
     TasksCurrent: String(first?.pids.length ?? 0),
     Instances: String(status.instancesWanted),
+    ConditionResult: unit.unmet?.assertion === false ? 'no' : 'yes',
+    AssertResult: unit.unmet?.assertion === true ? 'no' : 'yes',
     InstancesActive: String(status.instances.filter((i) => i.active === 'active').length),
   }
 }

@@ -1,12 +1,22 @@
 /**
  * The kernel's Unit as one caller may use it: everyone may look, root and the agent's own user act.
  */
+import { HolonError } from '../../base/errors.ts'
 import type { Unit, UnitFile } from '../../kernel/kernel.ts'
 import type { CallOptions, LogPage, LogQuery, UnitStatus, WhyAnswer } from '../../kernel/types.ts'
 import type { Logs } from '../logs.ts'
 import { type Caller, requireOwner } from '../users.ts'
 import type { ManagedUnit } from './managed-unit.ts'
-import { type UnitStatusDeps, unitProperties, unitStatus, whatComesNext } from './unit-status.ts'
+import {
+  type ShownUnit,
+  type UnitStatusDeps,
+  unitProperties,
+  unitStatus,
+  whatComesNext,
+} from './unit-status.ts'
+
+/** A unit of this machine: its own, or one of the fleet, which refuses to be told what to do here. */
+export type MachineUnit = ShownUnit & Pick<ManagedUnit, 'start' | 'stop' | 'restart' | 'enable'>
 
 export interface UnitTargetDeps {
   readonly status: UnitStatusDeps
@@ -17,10 +27,10 @@ export interface UnitTargetDeps {
 
 export class UnitTarget implements Unit {
   readonly #deps: UnitTargetDeps
-  readonly #unit: ManagedUnit
+  readonly #unit: MachineUnit
   readonly #caller: Caller
 
-  constructor(deps: UnitTargetDeps, unit: ManagedUnit, caller: Caller) {
+  constructor(deps: UnitTargetDeps, unit: MachineUnit, caller: Caller) {
     this.#deps = deps
     this.#unit = unit
     this.#caller = caller
@@ -60,6 +70,14 @@ export class UnitTarget implements Unit {
     return this.#status()
   }
 
+  async scale(): Promise<UnitStatus> {
+    throw this.#ofOneMachine('scale')
+  }
+
+  async undo(): Promise<UnitStatus> {
+    throw this.#ofOneMachine('take back a change of')
+  }
+
   async cat(): Promise<UnitFile> {
     const { name, text, sourcePath } = this.#unit.record
     return sourcePath === undefined ? { name, text } : { name, text, sourcePath }
@@ -96,6 +114,14 @@ export class UnitTarget implements Unit {
 
   #mayAct(verb: string): void {
     requireOwner(this.#caller, this.#deps.agentUid, `${verb} ${this.#unit.name}; root may`)
+  }
+
+  #ofOneMachine(verb: string): HolonError {
+    return new HolonError(
+      'unsupported',
+      `${verb} ${this.#unit.name}: it belongs to one machine; only units of a fleet can be, ` +
+        'which are loaded in a fleet without -m',
+    )
   }
 
   #by(): string {

@@ -1,23 +1,31 @@
 /**
- * All units of this machine: loading them from State, taking over their jobs, finding one by name.
+ * All units of this machine, its own and those of the fleet that have an instance here: loading
+ * them from State, taking over their jobs, finding one by name.
  */
 import { HolonError } from '../../base/errors.ts'
 import type { UnitFile } from '../../kernel/kernel.ts'
 import { unitProblemsError } from '../../unit/parse.ts'
 import { loadUnit } from '../../unit/unit.ts'
 import { fullUnitName } from '../../unit/unit-name.ts'
+import { Changes } from '../emitter.ts'
 import type { Records } from '../records.ts'
+import { AssignedUnit } from './assigned-unit.ts'
 import { DecisionJournal } from './decisions.ts'
 import { type LoadedUnit, ManagedUnit, type ManagedUnitDeps } from './managed-unit.ts'
 import {
+  type AssignedRecord,
+  assignedKey,
+  assignedPrefix,
   decisionKey,
   decisionPrefix,
+  parseAssignedRecord,
   parseDecisionRecord,
   parseUnitRecord,
   type UnitRecord,
   unitKey,
   unitPrefix,
 } from './records.ts'
+import type { MachineUnit } from './unit-target.ts'
 
 export interface UnitsDeps extends Omit<ManagedUnitDeps, 'write'> {
   readonly machine: string
@@ -34,21 +42,45 @@ const startTimeoutMs = 10 * 60_000
 export class Units {
   readonly #deps: UnitsDeps
   readonly #units = new Map<string, ManagedUnit>()
+  readonly #assigned = new Map<string, AssignedUnit>()
+  /** Something about an instance of the fleet changed. */
+  readonly assignedChanges = new Changes()
 
   constructor(deps: UnitsDeps) {
     this.#deps = deps
   }
 
   /** In order of their names. */
-  list(): readonly ManagedUnit[] {
-    return [...this.#units.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  list(): readonly MachineUnit[] {
+    const here = [...this.#assigned.values()].filter(({ wanted }) => wanted)
+    return [...this.#units.values(), ...here].sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  /** Those that are not the fleet's. */
+  own(): readonly ManagedUnit[] {
+    return [...this.#units.values()]
+  }
+
+  /** Those of the fleet, by name. */
+  assigned(): readonly AssignedUnit[] {
+    return [...this.#assigned.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  /** The fleet's unit of that name, for an instance. `conflict` when this machine has its own. */
+  assign(name: string): AssignedUnit {
+    if (this.#units.has(name)) {
+      throw new HolonError('conflict', `this machine has a unit ${name} of its own`)
+    }
+    return this.#assigned.get(name) ?? this.#makeAssigned(name, undefined)
   }
 
   /** `not_found` with what to do next. */
-  find(name: string): ManagedUnit {
+  find(name: string): MachineUnit {
     const full = fullUnitName(name)
     const unit = this.#units.get(full)
     if (unit !== undefined) return unit
+    const assigned = this.#assigned.get(full)
+    if (assigned?.wanted) return assigned
     throw new HolonError(
       'not_found',
       `there is no unit ${full} here; load its file with \`holon start ./${full}\`, ` +
@@ -73,11 +105,12 @@ export class Units {
     for (const unit of this.#units.values()) {
       await unit.adopt(this.#deps.jobNumbers(unit.name), signal)
     }
+    await this.#openAssigned(decisions, signal)
     for (const unit of this.#units.values()) {
       this.#deps.runInBackground(`start ${unit.name}`, (s) => unit.resume(s), startTimeoutMs)
     }
     for (const name of this.#deps.jobUnits()) {
-      if (this.#units.has(name)) continue
+      if (this.#units.has(name) || this.#assigned.has(name)) continue
       this.#deps.report(`${name} runs, but the state knows no such unit; it is left alone`)
     }
   }
@@ -87,6 +120,9 @@ export class Units {
     const loaded = readUnit(file)
     if (loaded.kind === 'refused') throw loaded.error
     const known = this.#units.get(file.name)
+    if (this.#assigned.get(file.name)?.wanted) {
+      throw new HolonError('conflict', `${file.name} belongs to the fleet; load it without -m`)
+    }
     const record: UnitRecord = {
       name: file.name,
       text: file.text,
@@ -106,16 +142,53 @@ export class Units {
 
   /** Writes what is not written yet and lets go of the jobs. */
   async close(): Promise<void> {
-    for (const unit of this.#units.values()) {
+    for (const unit of [...this.#units.values(), ...this.#assigned.values()]) {
       await unit.journal.flush()
       for (const instance of unit.instances()) instance.release()
     }
   }
 
+  async #openAssigned(decisions: ReadonlyMap<string, unknown>, signal: AbortSignal) {
+    for (const [, value] of await this.#deps.records.list(assignedPrefix, signal)) {
+      const record = parseAssignedRecord(value)
+      const { unit } = record
+      const known = this.#assigned.get(unit)
+      const assigned = known ?? this.#makeAssigned(unit, decisions.get(decisionKey(unit)))
+      await assigned.adopt(record, signal)
+    }
+  }
+
+  #makeAssigned(name: string, decisions: unknown): AssignedUnit {
+    const { records } = this.#deps
+    const deps = {
+      ...this.#deps,
+      read: (unit: string, text: string) => readUnit({ name: unit, text }),
+      save: (record: AssignedRecord, signal: AbortSignal) =>
+        records.put(assignedKey(record), record, signal),
+      forget: (record: AssignedRecord, signal: AbortSignal) =>
+        records.delete(assignedKey(record), signal),
+    }
+    const unit = new AssignedUnit(deps, name, this.#journal(name, decisions))
+    unit.changes.listen(() => this.assignedChanges.notify())
+    this.#assigned.set(name, unit)
+    return unit
+  }
+
   #manage(record: UnitRecord, decisions: unknown): ManagedUnit {
     const { name } = record
     const { records } = this.#deps
-    const journal = new DecisionJournal(
+    const deps: ManagedUnitDeps = {
+      ...this.#deps,
+      write: (value, signal) => records.put(unitKey(name), value, signal),
+    }
+    const unit = new ManagedUnit(deps, record, readUnit(record), this.#journal(name, decisions))
+    this.#units.set(name, unit)
+    return unit
+  }
+
+  #journal(name: string, decisions: unknown): DecisionJournal {
+    const { records } = this.#deps
+    return new DecisionJournal(
       {
         clock: this.#deps.clock,
         machine: this.#deps.machine,
@@ -128,13 +201,6 @@ export class Units {
       },
       parseDecisionRecord(decisions),
     )
-    const deps: ManagedUnitDeps = {
-      ...this.#deps,
-      write: (value, signal) => records.put(unitKey(name), value, signal),
-    }
-    const unit = new ManagedUnit(deps, record, readUnit(record), journal)
-    this.#units.set(name, unit)
-    return unit
   }
 }
 

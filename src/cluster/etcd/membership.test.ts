@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { Bench, type BenchMachine, limit, needsEtcd } from '../../../test/support/etcd-bench.ts'
+import { type Clock, sleep } from '../../base/clock.ts'
+import { limits } from '../../base/limits.ts'
+import { realClock } from '../../io/clock.ts'
 import { backupDir } from '../../io/paths.ts'
 import { realRandom } from '../../io/random.ts'
 import { namesIn } from '../../io/state-files.ts'
@@ -8,7 +13,8 @@ import { newOperationId } from '../../state/commit.ts'
 import type { State } from '../../state/port.ts'
 import type { ManagedEngine } from './engine-file.ts'
 import { engineKey, parseEngineRecord, stateCaKey } from './fleet-engine-record.ts'
-import { createStateCa } from './peer-certificates.ts'
+import { tlsDir } from './member-service.ts'
+import { createStateCa, issuePeerCertificate, parseCertificatePair } from './peer-certificates.ts'
 
 /** The first member, with the CA in its State. */
 async function begin(bench: Bench): Promise<{ first: BenchMachine; state: State }> {
@@ -138,3 +144,54 @@ test('Membership follows a member whose address changes', serial, async () => {
     return (await n3.member.status(bound)).hasLeader === true
   }, 'n3 is in contact')
 })
+
+/** An hour passes in a moment. */
+const hasty: Clock = {
+  ...realClock,
+  timer: (ms, fire, options) => realClock.timer(Math.min(ms, 20), fire, options),
+}
+
+test('etcd takes up a renewed certificate without a restart', serial, async () => {
+  await using bench = new Bench()
+  const { first } = await begin(bench)
+  const second = await bench.add('n2')
+  const third = await bench.add('n3')
+  await bench.untilVoters(3)
+  const going = [first, second]
+  const pids = () => going.map(({ service }) => JSON.stringify(service.state()))
+  const before = pids()
+  // As after weeks in which nobody renewed: connections live, new ones are refused.
+  for (const machine of going) {
+    const dir = tlsDir(machine.paths)
+    const ca = parseCertificatePair(JSON.parse(readFileSync(join(dir, 'ca.json'), 'utf8')), dir)
+    const keyPem = readFileSync(join(dir, 'peer.key'), 'utf8')
+    const nowMs = Date.now() - 2 * limits.certificateMs
+    const { certPem } = await issuePeerCertificate(ca, { hosts: [machine.peerHost], nowMs, keyPem })
+    writeFileSync(join(dir, 'peer.pem'), certPem)
+  }
+  await third.kill()
+  await third.back()
+  const log = () => readFileSync(join(third.paths.logDir, 'log'), 'utf8')
+  await until(() => /certificate has expired/.test(log()), 'it refuses the others')
+  const healthy = async () => {
+    using bound = limit(2_000)
+    return (await third.member.status(bound)).hasLeader === true
+  }
+  assert.equal(await healthy(), false)
+  using life = limit(60_000)
+  const enough = new AbortController()
+  const signal = AbortSignal.any([life.signal, enough.signal])
+  const keeping = going.map((machine) => machine.newMember(hasty).keepCertificate({ signal }))
+  await until(healthy, 'it is one of them again')
+  enough.abort()
+  await Promise.all(keeping)
+  assert.deepEqual(pids(), before, 'nothing was restarted')
+})
+
+async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  using bound = limit(20_000)
+  while (!(await done())) {
+    assert.ok(!bound.signal.aborted, what)
+    await sleep(realClock, 50, bound.signal).catch(() => undefined)
+  }
+}

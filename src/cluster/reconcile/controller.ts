@@ -9,6 +9,7 @@ import { type Clock, deadline, type Timer } from '../../base/clock.ts'
 import { asHolonError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import type { MachineReport } from '../../kernel/types.ts'
+import type { Closed } from '../../sched/board-machine.ts'
 import { commit, newOperationId } from '../../state/commit.ts'
 import type { Condition, Delete, Put, State } from '../../state/port.ts'
 import type { PlacementRules } from '../../unit/placement-rules.ts'
@@ -166,7 +167,7 @@ export class Controller implements Disposable {
     placer.setMachines(machines.map((machine) => ({ ...machine, closed: this.#closed(machine) })))
   }
 
-  #closed({ machineId, presence }: ControlledMachine): string | undefined {
+  #closed({ machineId, presence }: ControlledMachine): Closed | undefined {
     if (presence !== 'up') return 'silent'
     return this.#deps.view.intents.get(machineId)?.wish
   }

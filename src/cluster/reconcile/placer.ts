@@ -1,6 +1,7 @@
 /** What the leader asks of a scheduler; sched/ decides, this names the questions. */
 
 import type { MachineReport } from '../../kernel/types.ts'
+import type { Closed } from '../../sched/board-machine.ts'
 import type { PlacementRules } from '../../unit/placement-rules.ts'
 import type { Place } from './unit-view.ts'
 
@@ -11,7 +12,7 @@ export interface PlacerMachine {
   readonly labels: Readonly<Record<string, string>>
   readonly report: MachineReport | undefined
   /** Why nothing new is placed there; undefined where it may be. */
-  readonly closed: string | undefined
+  readonly closed: Closed | undefined
 }
 
 export interface Placer {

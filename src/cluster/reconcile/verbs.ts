@@ -10,9 +10,15 @@ import type { SignalOptions, State } from '../../state/port.ts'
 import {
   intentKey,
   type MachineIntent,
+  parseSlot,
   parseSpec,
+  type SlotRecord,
   type SpecRecord,
+  type Stored,
+  slotChange,
+  slotPrefix,
   specKey,
+  specPrefix,
   textKey,
 } from './records.ts'
 
@@ -45,13 +51,23 @@ export class UnitVerbs {
   }
 
   /** Gives a unit a text, new or changed. Nothing is started by it that was not wanted before. */
-  async load(given: GivenText, by: string, { signal }: SignalOptions): Promise<SpecRecord> {
+  load(given: GivenText, by: string, options: SignalOptions): Promise<SpecRecord> {
+    return this.#give(given, by, false, options)
+  }
+
+  async #give(
+    given: GivenText,
+    by: string,
+    isNew: boolean,
+    { signal }: SignalOptions,
+  ): Promise<SpecRecord> {
     const { clock, random, state } = this.#deps
     const { unit, text, sourcePath } = given
     while (true) {
       const entry = await state.get(specKey(unit), { signal })
       const before = entry === undefined ? undefined : parseSpec(entry.value)
-      if (before !== undefined && (await this.#textOf(before, signal)) === text) return before
+      if (!isNew && before !== undefined && (await this.#textOf(before, signal)) === text)
+        return before
       const spec = 1 + Math.max(0, ...(before?.history ?? []).map((each) => each.spec))
       const atMs = clock.wallMs()
       const after: SpecRecord = {
@@ -93,6 +109,52 @@ export class UnitVerbs {
 
   scale(unit: string, scale: number, by: string, options: SignalOptions): Promise<void> {
     return this.#change(unit, { scale, by }, options)
+  }
+
+  /** Where its instances belong, by slot. */
+  async slots(unit: string, { signal }: SignalOptions): Promise<readonly Stored<SlotRecord>[]> {
+    const { entries } = await this.#deps.state.list(`${slotPrefix}${unit}/`, { signal })
+    return entries
+      .map(({ value, revision }) => ({ record: parseSlot(value), revision }))
+      .sort((a, b) => a.record.slot - b.record.slot)
+  }
+
+  /** All units, by name. */
+  async units({ signal }: SignalOptions): Promise<readonly SpecRecord[]> {
+    const { entries } = await this.#deps.state.list(specPrefix, { signal })
+    return entries.map(({ value }) => parseSpec(value))
+  }
+
+  /** The same text under a new number: what runs is brought out anew. */
+  async again(unit: string, by: string, options: SignalOptions): Promise<void> {
+    const before = await this.spec(unit, options)
+    if (before === undefined) throw notKnown(unit)
+    const text = await this.#textOf(before, options.signal)
+    if (typeof text !== 'string') throw notKnown(unit)
+    await this.#give({ unit, text }, by, true, options)
+    await this.want(unit, true, by, options)
+  }
+
+  /** One instance starts again where it is. `not_found` when there is no such instance. */
+  async restartSlot(
+    unit: string,
+    slot: number,
+    by: string,
+    { signal }: SignalOptions,
+  ): Promise<void> {
+    const { clock, random, state } = this.#deps
+    while (true) {
+      const stored = (await this.slots(unit, { signal })).find(({ record }) => record.slot === slot)
+      if (stored === undefined || stored.record.machineId === '') {
+        throw new HolonError('not_found', `${unit} has no instance ${slot}`)
+      }
+      const { record } = stored
+      const why = `restart asked by ${by}`
+      const after = { ...record, generation: record.generation + 1, why, atMs: clock.wallMs() }
+      const operationId = newOperationId(random)
+      const txn = { ...slotChange(stored, after), operationId, writer: this.#writer }
+      if ((await commit({ clock, random }, state, txn, { signal })).kind === 'done') return
+    }
   }
 
   /** Back to an earlier text, which is brought out as any change. */
@@ -137,7 +199,7 @@ export class UnitVerbs {
       specKey(unit),
       (entry) => {
         if (entry === undefined) {
-          throw new HolonError('not_found', `the fleet has no unit ${unit}; load its file first`)
+          throw notKnown(unit)
         }
         const before = parseSpec(entry.value)
         const after = { ...before, ...change, changedAtMs: clock.wallMs() }
@@ -146,4 +208,8 @@ export class UnitVerbs {
       { signal, writer: this.#writer },
     )
   }
+}
+
+function notKnown(unit: string): HolonError {
+  return new HolonError('not_found', `the fleet has no unit ${unit}; load its file first`)
 }

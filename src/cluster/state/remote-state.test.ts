@@ -8,12 +8,12 @@ import { HolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
 import { seededRandom } from '../../base/random.ts'
 import { realClock } from '../../io/clock.ts'
-import { connectRpc } from '../../rpc/connect.ts'
+import { connectRpc, type RpcClient } from '../../rpc/connect.ts'
 import { listenRpc, type RpcListener } from '../../rpc/listen.ts'
 import type { Txn, TxnResult, WatchEvent } from '../../state/port.ts'
 import { SimulatedState, SimulatedStore } from '../../state/simulated.ts'
 import { RemoteState } from './remote-state.ts'
-import { StateServer, stateServiceInterface } from './state-service.ts'
+import { StateServer, type StateService, stateServiceInterface } from './state-service.ts'
 
 const clock = realClock
 const version = '1'
@@ -24,7 +24,7 @@ class Machines implements AsyncDisposable {
   readonly direct = new SimulatedState({ clock, random: seededRandom(1) }, this.store)
   readonly #directory = temporaryDirectory()
   readonly #listeners: RpcListener[] = []
-  readonly #links: AsyncDisposable[] = []
+  readonly links: RpcClient<StateService>[] = []
   /** Which machine was asked for, in order. */
   readonly found: number[] = []
   readonly servers: StateServer[] = []
@@ -42,7 +42,7 @@ class Machines implements AsyncDisposable {
     for (const [i, { path }] of this.#listeners.entries()) {
       try {
         const link = await connectRpc(clock, path, stateServiceInterface, { version, signal })
-        this.#links.push(link)
+        this.links.push(link)
         this.found.push(i)
         return link.main
       } catch (error) {
@@ -58,7 +58,7 @@ class Machines implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.remote.close()
-    for (const link of this.#links) await link[Symbol.asyncDispose]()
+    for (const link of this.links) await link[Symbol.asyncDispose]()
     for (const listener of this.#listeners) await listener[Symbol.asyncDispose]()
     await this.direct.close()
     this.#directory[Symbol.dispose]()
@@ -93,6 +93,23 @@ test('RemoteState() goes on with another machine, watches too', async () => {
   assert.equal((await remote.get('k', options))?.value, 2)
   assert.deepEqual(machines.found, [0, 1])
   await watch.return?.(undefined)
+})
+
+test('RemoteState() does not stay with a link that has ended, whatever ended it', async () => {
+  await using machines = new Machines()
+  await machines.add()
+  using limit = deadline(clock, 20_000)
+  const options = { signal: limit.signal }
+  const { remote } = machines
+  for (const code of ['exhausted', 'internal', 'cancelled', 'unavailable'] as const) {
+    await remote.get('k', options)
+    await machines.links.at(-1)?.end(new HolonError(code, 'the link has ended'))
+    await remote.get('k', options).catch((error) => assert.equal(error.code, code))
+    await remote.get('k', options)
+    await machines.links.at(-1)?.end(new HolonError(code, 'the link has ended'))
+    await remote.txn(put(code, 'k', 1), options).catch((error) => assert.equal(error.code, code))
+    assert.equal((await remote.txn(put(code, 'k', 1), options)).kind, 'done')
+  }
 })
 
 test('RemoteState.txn() over a link that breaks is unknown, and done once when repeated', async () => {

@@ -48,6 +48,7 @@ interface Use extends Disposable {
 /** A service with its calls in flight: disposed of when it is not wanted and none is left. */
 class Lent {
   readonly service: Remote<StateService>
+  readonly #gone = new AbortController()
   #users = 0
   #unwanted = false
 
@@ -69,6 +70,15 @@ class Lent {
   drop(): void {
     this.#unwanted = true
     this.#settle()
+  }
+
+  /** Calls that wait for it end now; what they did is not known. */
+  leave(reason: HolonError): void {
+    this.#gone.abort(reason)
+  }
+
+  until(signal: AbortSignal): AbortSignal {
+    return AbortSignal.any([signal, this.#gone.signal])
   }
 
   #settle(): void {
@@ -144,7 +154,7 @@ export class RemoteState implements State {
       using watch = opened.watch
       try {
         while (true) {
-          const { events } = await watch.next(options)
+          const { events } = await watch.next({ signal: opened.lent.until(options.signal) })
           for (const event of events) {
             yield fromWireEvent(event)
             if (event.kind === 'reset') return
@@ -176,6 +186,14 @@ export class RemoteState implements State {
     throw notHere('import')
   }
 
+  /** The machine that serves it is silent: whoever waits asks another one now. */
+  leave(why: string): void {
+    const lent = this.#lent
+    if (lent === undefined) return
+    this.#forget(lent)
+    lent.leave(new HolonError('unavailable', why, { outcome: 'unknown' }))
+  }
+
   async close(): Promise<void> {
     this.#end.abort(closedError())
     await Promise.allSettled(this.#underWay)
@@ -197,7 +215,7 @@ export class RemoteState implements State {
     try {
       using use = await this.#borrow(signal)
       lent = use.lent
-      const result = await lent.service.txn(wire, { signal })
+      const result = await lent.service.txn(wire, { signal: lent.until(signal) })
       this.#note(result)
       if (result.kind !== 'conflict') return result
       return { kind: 'conflict', current: await this.#current(result, { signal }) }
@@ -220,9 +238,10 @@ export class RemoteState implements State {
 
   /** After an `unavailable` another machine is asked; any other error is thrown. */
   #drop(lent: Lent | undefined, error: unknown, signal: AbortSignal): void {
-    const isGone = error instanceof HolonError && error.code === 'unavailable'
-    if (!isGone || signal.aborted) throw error
+    if (signal.aborted) throw error
+    // A link's end has the code of what ended it, and every later call on it fails alike.
     this.#forget(lent)
+    if (!(error instanceof HolonError) || error.code !== 'unavailable') throw error
   }
 
   #forget(lent: Lent | undefined): void {
@@ -245,7 +264,7 @@ export class RemoteState implements State {
       try {
         using use = await this.#borrow(signal)
         lent = use.lent
-        return await work(lent.service, { signal }, lent)
+        return await work(lent.service, { signal: lent.until(signal) }, lent)
       } catch (error) {
         this.#drop(lent, error, signal)
         if (left <= 1) throw unavailable(error)
@@ -270,10 +289,10 @@ export class RemoteState implements State {
 
   #txnFailed(lent: Lent | undefined, error: unknown, signal: AbortSignal): TxnResult {
     if (!(error instanceof HolonError) || signal.aborted) throw error
+    this.#forget(lent)
     const outcome = lent === undefined ? 'none' : error.outcome
     const isLink = error.code === 'unavailable' || error.code === 'deadline_exceeded'
     if (!isLink && outcome === 'none') throw error
-    this.#forget(lent)
     const result: TxnResult = {
       kind: outcome === 'unknown' ? 'unknown' : 'unavailable',
       why: error.message,

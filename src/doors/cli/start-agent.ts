@@ -23,6 +23,8 @@ export interface AgentSettings {
   readonly advertise?: string
   /** "etcd://HOST:PORT": an engine of the state that somebody else runs. */
   readonly state?: string
+  /** "12h": silence of a machine that keeps the state after which another takes its place. */
+  readonly stateSilence?: string
 }
 
 export interface Started {
@@ -101,7 +103,7 @@ export function answeringMachine(status: SystemStatus): string | undefined {
 }
 
 function withSettings(host: Host, settings: AgentSettings): Host {
-  const { listen, advertise, state } = settings
+  const { listen, advertise, state, stateSilence } = settings
   return {
     ...host,
     env: {
@@ -109,6 +111,7 @@ function withSettings(host: Host, settings: AgentSettings): Host {
       ...(listen === undefined ? {} : { HOLON_LISTEN: listen }),
       ...(advertise === undefined ? {} : { HOLON_ADVERTISE: advertise }),
       ...(state === undefined ? {} : { HOLON_STATE: state }),
+      ...(stateSilence === undefined ? {} : { HOLON_STATE_SILENCE: stateSilence }),
     },
   }
 }

@@ -31,7 +31,7 @@ import { importEntries } from './import.ts'
 import { only, parseEntry } from './layout.ts'
 import { listEntries } from './listing.ts'
 import { EtcdStore } from './store.ts'
-import { Upkeep } from './upkeep.ts'
+import { isFull, Upkeep } from './upkeep.ts'
 
 export interface EtcdDeps {
   readonly clock: Clock
@@ -54,6 +54,11 @@ export interface EtcdOptions {
    * etcd is shared with others, who then see to that.
    */
   readonly compact?: boolean
+  /**
+   * Room on the disk of an etcd on this machine which is the only one, undefined where it is not
+   * or the disk is unknown. Under limits.etcdDiskReserveBytes every change is `exhausted`.
+   */
+  readonly diskFreeBytes?: () => number | undefined
 }
 
 /** Asks nothing yet: an etcd that cannot be reached shows with the first call. */
@@ -89,6 +94,7 @@ class EtcdState implements State {
       historyChangesMax,
       operationsMax: options.operationsMax ?? limits.stateOperationsMax,
       compact: options.compact ?? true,
+      diskFreeBytes: options.diskFreeBytes ?? (() => undefined),
     })
   }
 
@@ -181,10 +187,7 @@ class EtcdState implements State {
       this.#note(result)
       return result
     } catch (error) {
-      if (
-        error instanceof HolonError &&
-        (error.details['limit'] === 'stateBytesMax' || isNoSpace(error))
-      ) {
+      if (error instanceof HolonError && (isFull(error) || isNoSpace(error))) {
         this.#mode = { kind: 'read-only', why: error.message, error }
       }
       throw error

@@ -31,7 +31,11 @@ export interface UpkeepConfig {
   readonly operationsMax: number
   /** Off where others use the same etcd and its history. */
   readonly compact: boolean
+  /** See EtcdOptions. */
+  readonly diskFreeBytes: () => number | undefined
 }
+
+const diskReserve = 'etcdDiskReserveBytes'
 
 export class Upkeep {
   readonly #clock: Clock
@@ -56,9 +60,13 @@ export class Upkeep {
     this.#config = config
   }
 
-  /** Throws `exhausted` when the store is full and the txn puts anything. */
+  /**
+   * Throws `exhausted` when the store is full and the txn puts anything, or the disk is and it
+   * changes anything.
+   */
   async admit(txn: CheckedTxn, { signal }: SignalOptions): Promise<void> {
     const { bytesMax } = this.#config
+    if (txn.changes.length > 0) checkDisk(this.#config.diskFreeBytes())
     if (!txn.changes.some(({ put }) => put !== undefined)) return
     const first = this.#sizeAtMs === Number.NEGATIVE_INFINITY
     if (!first && this.#size <= bytesMax) return
@@ -194,4 +202,24 @@ export class Upkeep {
   #sawRevision(answer: JsonObject): void {
     this.#revision = Math.max(this.#revision, asInteger(asObject(answer['header'])['revision']))
   }
+}
+
+function checkDisk(freeBytes: number | undefined): void {
+  const reserveBytes = limits[diskReserve]
+  if (freeBytes === undefined || freeBytes >= reserveBytes) return
+  throw new HolonError(
+    'exhausted',
+    `write the state: the disk of its etcd has ${mib(freeBytes)} free, of which etcd needs ` +
+      `${mib(reserveBytes)} in reserve; make room, it goes on by itself`,
+    { details: { limit: diskReserve, freeBytes }, retryable: true },
+  )
+}
+
+function mib(bytes: number): string {
+  return `${Math.floor(bytes / 1024 / 1024)} MiB`
+}
+
+/** Whether changes are refused until there is room again. */
+export function isFull({ details }: HolonError): boolean {
+  return details['limit'] === 'stateBytesMax' || details['limit'] === diskReserve
 }

@@ -1,6 +1,6 @@
 /** What a row of the directive table says. The rows themselves are in the files beside this one. */
 
-export type SectionName = 'Unit' | 'Service' | 'Install' | 'X-Holon'
+export type SectionName = 'Unit' | 'Service' | 'Timer' | 'Install' | 'X-Holon'
 
 /**
  * `honoured`: does what systemd documents. `harmless`: accepted, and nothing here depends on it.
@@ -23,6 +23,8 @@ export type ValueKind =
   // The kinds below are lists: assignments add up, and an empty one resets the list.
   | 'words'
   | 'units'
+  | 'calendars'
+  | 'time spans'
   | 'commands'
   | 'assignments'
   | 'paths'
@@ -46,6 +48,8 @@ export type Row = readonly [name: string, kind: ValueKind, meaning: string]
 const listKinds: ReadonlySet<ValueKind> = new Set<ValueKind>([
   'words',
   'units',
+  'calendars',
+  'time spans',
   'commands',
   'assignments',
   'paths',

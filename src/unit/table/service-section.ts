@@ -7,7 +7,8 @@ export const serviceSection: readonly Directive[] = [
     [
       'Type',
       'choice',
-      'When it is started: simple (at once), exec (the program runs), oneshot (it has ended).',
+      'When it is started: simple (at once), exec (the program runs), oneshot (it has ended), ' +
+        'notify and notify-reload (it says READY=1).',
     ],
     ['ExecStart', 'commands', 'The program. Several, one after another, only with Type=oneshot.'],
     [
@@ -50,16 +51,18 @@ export const serviceSection: readonly Directive[] = [
     ],
     ['KillSignal', 'signal', 'The signal of a stop, SIGTERM if not given; SIGCONT follows it.'],
     ['SendSIGKILL', 'boolean', 'Whether SIGKILL follows after TimeoutStopSec=; yes if not given.'],
+    [
+      'NotifyAccess',
+      'choice',
+      'Who may send sd_notify messages: none, main (process), exec (every command), all; ' +
+        'main if not given and Type= or WatchdogSec= need it.',
+    ],
+    ['WatchdogSec', 'time span', 'Fails unless it says WATCHDOG=1 this often; 0 for no watchdog.'],
+    ['WatchdogSignal', 'signal', 'The signal when the watchdog fails, SIGABRT if not given.'],
   ]),
   ...harmless('Service', 'with the types supported so far the main process is always known', [
     ['GuessMainPID', 'boolean', 'Guesses the main process of Type=forking.'],
   ]),
-  ...harmless(
-    'Service',
-    'nobody listens for these messages yet, which is what "none" asks for',
-    [['NotifyAccess', 'choice', 'Who may send sd_notify messages.']],
-    choiceRefusal(['none']),
-  ),
   ...harmless(
     'Service',
     'it says no, which is so',
@@ -73,10 +76,10 @@ export const serviceSection: readonly Directive[] = [
     ['ExecReload', 'commands', 'Commands that make it read its configuration again.'],
     ['ReloadSignal', 'signal', 'The signal that makes it read its configuration again.'],
   ]),
-  ...refused('Service', 'readiness and watchdog messages come later', [
-    ['WatchdogSec', 'time span', 'Fails unless it says that it is alive this often.'],
-    ['WatchdogSignal', 'signal', 'The signal when the watchdog fails.'],
+  ...refused('Service', 'there is no D-Bus here', [
     ['BusName', 'text', 'The D-Bus name that tells that it is ready.'],
+  ]),
+  ...refused('Service', 'file descriptors are not kept yet', [
     [
       'FileDescriptorStoreMax',
       'number',

@@ -8,41 +8,33 @@ import {
 } from './well-known.ts'
 
 const notYetDependencies = 'dependencies between units come later'
-const notYetConditions = 'conditions and assertions come later'
 
 const booted = 'Holon starts units on a booted host, where these targets have been reached'
 
 // The same tests exist as Condition… (the unit is skipped) and Assert… (starting it fails).
-const tests: readonly (readonly [name: string, meaning: string])[] = [
+type Test = readonly [name: string, meaning: string]
+
+const tests: readonly Test[] = [
   ['PathExists', 'a path exists'],
   ['PathExistsGlob', 'a path matching a pattern exists'],
   ['PathIsDirectory', 'a path is a directory'],
   ['PathIsSymbolicLink', 'a path is a symbolic link'],
   ['PathIsMountPoint', 'a path is a mount point'],
   ['PathIsReadWrite', 'the file system of a path is writable'],
-  ['PathIsEncrypted', 'the file system of a path is encrypted'],
   ['PathIsSocket', 'a path is a socket'],
   ['DirectoryNotEmpty', 'a directory has entries'],
   ['FileNotEmpty', 'a file has content'],
   ['FileIsExecutable', 'a file is executable'],
-  ['NeedsUpdate', '/etc or /var is older than /usr'],
   ['FirstBoot', 'this is the first boot of the system'],
   ['Architecture', 'the machine has an architecture'],
-  ['Firmware', 'the machine has a kind of firmware'],
   ['Virtualization', 'the machine runs in a kind of virtualization'],
   ['Host', 'the machine has a host name or machine id'],
   ['KernelCommandLine', 'the kernel was booted with an option'],
   ['KernelVersion', 'the kernel has a version'],
-  ['KernelModuleLoaded', 'a kernel module is loaded'],
-  ['Version', 'systemd, the kernel or glibc has a version'],
-  ['Credential', 'the system was given a credential'],
-  ['Security', 'a security technology is enabled'],
-  ['Capability', 'a capability is in the bounding set'],
   ['ACPower', 'the machine is on mains power'],
   ['Memory', 'the machine has an amount of memory'],
-  ['CPUFeature', 'the CPU has a feature'],
   ['CPUs', 'the machine has a number of CPUs'],
-  ['Environment', 'a variable is set in the environment'],
+  ['Environment', "a variable is set in the agent's environment"],
   ['User', 'the agent runs as a user'],
   ['Group', 'the agent runs in a group'],
   ['ControlGroupController', 'a cgroup controller is available'],
@@ -52,16 +44,28 @@ const tests: readonly (readonly [name: string, meaning: string])[] = [
   ['IOPressure', 'IO pressure is below a level'],
 ]
 
-const conditions: readonly Row[] = tests.map(
-  ([name, meaning]): Row => [`Condition${name}`, 'conditions', `Skips the unit unless ${meaning}.`],
-)
-const assertions: readonly Row[] = tests.map(
-  ([name, meaning]): Row => [
-    `Assert${name}`,
-    'conditions',
-    `Fails the start of the unit unless ${meaning}.`,
-  ],
-)
+const hardwareTests: readonly Test[] = [
+  ['Firmware', 'the machine has a kind of firmware'],
+  ['CPUFeature', 'the CPU has a feature'],
+  ['KernelModuleLoaded', 'a kernel module is loaded'],
+  ['PathIsEncrypted', 'the file system of a path is encrypted'],
+  ['Security', 'a security technology is enabled'],
+]
+
+const systemdTests: readonly Test[] = [
+  ['NeedsUpdate', '/etc or /var is older than /usr'],
+  ['Version', 'systemd, the kernel or glibc has a version'],
+  ['Credential', 'the system was given a credential'],
+  ['Capability', 'a capability is in the bounding set'],
+]
+
+function rowsOf(some: readonly Test[]): readonly Row[] {
+  const row = (name: string, meaning: string): Row => [name, 'conditions', meaning]
+  return [
+    ...some.map(([name, what]) => row(`Condition${name}`, `Skips the unit unless ${what}.`)),
+    ...some.map(([name, what]) => row(`Assert${name}`, `Fails the start unless ${what}.`)),
+  ]
+}
 
 export const unitSection: readonly Directive[] = [
   ...honoured('Unit', [
@@ -142,7 +146,11 @@ export const unitSection: readonly Directive[] = [
     ['SuccessActionExitStatus', 'status', "The manager's exit status for SuccessAction=exit."],
     ['RebootArgument', 'text', 'The argument of a reboot by one of these.'],
   ]),
-  ...refused('Unit', notYetConditions, [...conditions, ...assertions]),
+  ...honoured('Unit', rowsOf(tests)),
+  ...refused('Unit', 'it is not tested here: give such machines a label, and Require= it', [
+    ...rowsOf(hardwareTests),
+  ]),
+  ...refused('Unit', "it asks about the host's own systemd", rowsOf(systemdTests)),
   ...refused('Unit', 'systemd writes it itself, for generated units', [
     ['SourcePath', 'path', 'The file that the unit was generated from.'],
   ]),

@@ -205,7 +205,7 @@ test('machines shows what is known, and of machines that are away only what stay
 test('machines says since when the state is unavailable, and what its engine notes', async () => {
   const state = {
     engine: 'etcd, 3 members',
-    unavailableSinceMs: nowMs - 12_000,
+    unavailableSinceMs: realClock.wallMs() - 12_000,
     notes: ['n2 is needed.'],
   }
   const { err, status } = await list(state, [up])

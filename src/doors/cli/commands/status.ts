@@ -14,6 +14,7 @@ import type {
 import type { CliContext } from '../context.ts'
 import { formatEntry } from '../log-format.ts'
 import { reportMissing } from '../missing.ts'
+import { printable } from '../ps/width.ts'
 import { ago, bytes, duration, isoTime, sinceText } from '../time.ts'
 import { resolveUnit } from '../unit-arguments.ts'
 import { stateTrouble } from './machines.ts'
@@ -142,6 +143,8 @@ function describeInstance(context: CliContext, instance: InstanceStatus): readon
   if (instance.restarts > 0) facts.push(`Restarts: ${instance.restarts}`)
   if (instance.result !== 'success') facts.push(`Result: ${describeFailure(instance)}`)
   if (facts.length > 0) lines.push(`       ${facts.join('  ')}`)
+  const { statusText } = instance
+  if (statusText !== undefined) lines.push(`       Status: "${printable(statusText)}"`)
   return lines
 }
 

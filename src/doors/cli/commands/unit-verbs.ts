@@ -129,6 +129,10 @@ function reportStart(context: CliContext, status: UnitStatus): number {
         `see \`holon logs ${status.name}\` and \`holon why ${status.name}\`\n`,
     )
   }
+  // As with systemctl no failure; but whoever asked should not have to find out.
+  if (status.unmet !== undefined && status.active === 'inactive') {
+    context.stderr.write(`holon: ${status.name} was not started: ${status.unmet} is not met\n`)
+  }
   return failed.length === 0 ? 0 : 1
 }
 

@@ -11,11 +11,12 @@ export function command(context: CliContext): Command {
     .option('--listen <address>', 'listen for other machines here, like 10.0.0.2:4656')
     .option('--advertise <address>', 'what other machines are told, if that is another address')
     .option('--state <url>', 'keep the shared state in an etcd of yours, etcd://HOST:PORT')
+    .option('--state-silence <time>', 'when another takes over from a silent keeper of the state')
     .action(async (options: AgentSettings) => {
-      const { listen, advertise, state } = options
+      const { listen, advertise, state, stateSilence } = options
       const started = await startAgent(context, options)
       if (started.kind === 'already-up') {
-        if (listen !== undefined || advertise !== undefined || state !== undefined) {
+        if ([listen, advertise, state, stateSilence].some((each) => each !== undefined)) {
           throw new HolonError(
             'conflict',
             'the agent is already up, and takes such options when it starts: `holon down` first',

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Agent } from '../../../agent/agent.ts'
+import { abortError } from '../../../base/clock.ts'
 import { HolonError } from '../../../base/errors.ts'
 import { realClock } from '../../../io/clock.ts'
 import { realHost } from '../../../io/host.ts'
@@ -49,25 +50,38 @@ interface Fake {
   readonly names: readonly string[]
   /** Cannot be reached when asked to run something. */
   readonly away?: readonly string[]
+  /** Takes the question and never answers. */
+  readonly silent?: readonly string[]
   /** Known to be down before. */
   readonly down?: readonly string[]
   readonly place?: PlacementAnswer
 }
 
 /** Each program is told by $MACHINE where it is. */
-function system({ names, away = [], down = [], place }: Fake): System {
+function system({ names, away = [], silent = [], down = [], place }: Fake): System {
+  // Whether it is silent shows after it was chosen.
+  let looks = 0
+  const statusOf = (name: string) => {
+    if (down.includes(name)) return 'down'
+    return silent.includes(name) && looks > 1 ? 'suspect' : 'up'
+  }
   const part = (name: string) => ({
     run: async (spec: RunSpec, options: CallOptions): Promise<Run> => {
+      if (silent.includes(name)) {
+        return new Promise((_, reject) => {
+          options.signal.addEventListener('abort', () => reject(abortError(options.signal)))
+        })
+      }
       if (away.includes(name)) throw new HolonError('unavailable', `${name} cannot be reached`)
       const env = { ...spec.env, MACHINE: name }
       return await holon.system.run({ ...spec, env }, options)
     },
   })
   return {
-    machines: async () => ({
-      machines: names.map((name) => ({ name, status: down.includes(name) ? 'down' : 'up' })),
-      state: testState,
-    }),
+    machines: async () => {
+      looks += 1
+      return { machines: names.map((name) => ({ name, status: statusOf(name) })), state: testState }
+    },
     part: async (name: string) => part(name),
     place: async () => place,
   } as unknown as System
@@ -117,6 +131,18 @@ test('runEach() never tears a line, however many write at once', async () => {
       own.map((_, i) => `${name} | ${name}-${i}-xxxxxxxxxxxx`),
     )
   }
+})
+
+test('runEach() waits no longer for a machine that the fleet finds silent', async () => {
+  const fake = { names: ['n1', 'n2'], silent: ['n2'] }
+  const startMs = realClock.nowMs()
+  const { out, err, status } = await each(fake, 'sleep 3; echo here')
+  assert.equal(out, 'n1 | here\n')
+  assert.equal(err, 'holon: 1 of 2 machines: exit 0; n2 unreachable\n')
+  assert.equal(status, 4)
+  assert.ok(realClock.nowMs() - startMs < 9_000, 'the fleet knew long before the timeout')
+  const detached = await each(fake, 'true', { detached: true })
+  assert.match(detached.err, /n2: lost, how it ended is not known/)
 })
 
 test('runEach() exits with the largest status, and tells all of them as JSON', async () => {

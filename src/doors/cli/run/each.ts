@@ -3,9 +3,14 @@
  * line of output carries the name of its machine and is written whole; stderr stays stderr. Signals
  * go to all that run, and what has not begun then never does. Who waits is never the program alone:
  * when our stdout is not read, every program that writes waits, as in a pipe.
+ *
+ * The fleet knows sooner than we that a machine has fallen silent: its beginning is then waited for
+ * no longer, and whoever gets no answer says so.
  */
 import type { Writable } from 'node:stream'
+import { deadline, remainingMs, sleep } from '../../../base/clock.ts'
 import { asHolonError, HolonError } from '../../../base/errors.ts'
+import { limits } from '../../../base/limits.ts'
 import { signalNumbers } from '../../../io/host.ts'
 import type { System } from '../../../kernel/kernel.ts'
 import type { MissingMachine, RunSpec } from '../../../kernel/types.ts'
@@ -94,6 +99,8 @@ class Each {
   readonly #machines: readonly string[]
   readonly #lastSeen: ReadonlyMap<string, number>
   readonly #live = new Set<Stdio>()
+  /** Machines that have not begun yet, with what ends the wait for each. */
+  readonly #beginning = new Map<string, AbortController>()
   /** The signal that says nothing more is to begin. */
   #ended: number | undefined
 
@@ -112,16 +119,40 @@ class Each {
     const work = async () => {
       for (const [index, machine] of queue) outcomes.push(await this.#on(machine, index))
     }
+    const over = new AbortController()
+    const looking = this.#giveUpSilent(over.signal)
     await Promise.all(Array.from({ length: inFlightMax }, work))
+    over.abort()
+    await looking
     return outcomes
+  }
+
+  async #giveUpSilent(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#context
+    while (!signal.aborted) {
+      await sleep(clock, limits.fanOutMs, signal).catch(() => undefined)
+      if (signal.aborted || this.#beginning.size === 0) continue
+      using limit = deadline(clock, limits.fanOutMs, signal)
+      // Who cannot be told of is waited for as before.
+      const { machines } = await this.#system.machines(limit).catch(() => ({ machines: [] }))
+      for (const { name, status } of machines) {
+        if (status === 'up') continue
+        const why = new HolonError('unavailable', `${name} is silent`, { outcome: 'unknown' })
+        this.#beginning.get(name)?.abort(why)
+      }
+    }
   }
 
   async #on(machine: string, index: number): Promise<Outcome> {
     if (this.#ended !== undefined) return { kind: 'not-started', machine, signal: this.#ended }
     // An attached program begins when its stdio is there; a detached one at once.
     let mayRun = this.#spec.detached
+    const silent = new AbortController()
+    this.#beginning.set(machine, silent)
     try {
-      using limit = this.#context.deadline(startTimeoutMs)
+      using timeout = this.#context.deadline(startTimeoutMs)
+      const timeoutMs = remainingMs(timeout.signal) ?? startTimeoutMs
+      using limit = deadline(this.#context.clock, timeoutMs, silent.signal)
       const part = await this.#system.part(machine, limit)
       const run = await part.run(this.#spec, limit)
       if (this.#spec.detached) {
@@ -132,6 +163,7 @@ class Each {
       const address = await run.address(limit)
       mayRun = true
       const stdio = await openStdio(address, { stdin: false }, limit)
+      this.#beginning.delete(machine)
       return await this.#follow(machine, index, stdio)
     } catch (thrown) {
       const error = asHolonError(thrown)
@@ -142,6 +174,8 @@ class Each {
         return { kind: 'missing', machine, missing: { machine, code: error.code, ...seen } }
       }
       return { kind: 'refused', machine, error }
+    } finally {
+      this.#beginning.delete(machine)
     }
   }
 

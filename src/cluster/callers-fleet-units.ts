@@ -1,0 +1,143 @@
+/**
+ * The fleet's units for one caller: finding, loading and listing them beside those that machines
+ * have of their own. While State is away what the machines themselves know is all there is.
+ */
+import { deadline } from '../base/clock.ts'
+import { HolonError } from '../base/errors.ts'
+import type { Unit, UnitFile } from '../kernel/kernel.ts'
+import type { MachineWish, MissingMachine, UnitStatus } from '../kernel/types.ts'
+import { fullUnitName } from '../unit/unit-name.ts'
+import type { FleetCaller, FleetSystemDeps } from './fleet-system.ts'
+import { FleetUnit } from './fleet-unit.ts'
+import { type FleetUnits, noFleet, type WaitingSlots } from './fleet-units.ts'
+import { unitFacts } from './reconcile/unit-facts.ts'
+import type { UnitHolder } from './unit-of-many.ts'
+
+/** The machines that have a unit, asked now. */
+export type FindHolders = (
+  name: string,
+  signal: AbortSignal,
+) => Promise<{
+  readonly holders: readonly UnitHolder[]
+  readonly missing: readonly MissingMachine[]
+}>
+
+/** Nobody waits longer for a leader's reasons than for the answer itself. */
+const waitingTimeoutMs = 1_000
+const stateTimeoutMs = 5_000
+
+export class CallersFleetUnits {
+  readonly #deps: FleetSystemDeps
+  readonly #caller: FleetCaller
+  readonly #holders: FindHolders
+
+  constructor(deps: FleetSystemDeps, caller: FleetCaller, holders: FindHolders) {
+    this.#deps = deps
+    this.#caller = caller
+    this.#holders = holders
+  }
+
+  /** Undefined when the fleet has no such unit, or this machine is on its own. */
+  async find(name: string, signal: AbortSignal): Promise<Unit | undefined> {
+    const units = this.#deps.units()
+    if (units === undefined) return undefined
+    const full = fullUnitName(name)
+    using limit = deadline(this.#deps.clock, stateTimeoutMs, signal)
+    try {
+      const spec = await units.verbs.spec(full, limit)
+      return spec === undefined ? undefined : this.#unit(units, full)
+    } catch (error) {
+      if (signal.aborted) throw error
+      // What the machines know of it can still be had.
+      return undefined
+    }
+  }
+
+  /** Undefined on a machine on its own, and for what this machine has of its own already. */
+  async load(file: UnitFile, signal: AbortSignal): Promise<Unit | undefined> {
+    const units = this.#deps.units()
+    if (units === undefined || (await this.#isOwn(file.name, signal))) return undefined
+    this.#caller.owns(`load ${file.name}; root may`)
+    const { rules } = unitFacts(file.name, file.text)
+    const before = await units.verbs.slots(file.name, { signal })
+    const exclusive = rules.partition === 'at-most'
+    const placed = before.filter(({ record }) => record.machineId !== '')
+    if (placed.some(({ record }) => record.exclusive !== exclusive)) {
+      throw new HolonError(
+        'conflict',
+        `load ${file.name}: Partition= cannot change while it runs; \`holon stop ${file.name}\` first`,
+      )
+    }
+    const { name: unit, text, sourcePath } = file
+    const given = { unit, text, ...(sourcePath === undefined ? {} : { sourcePath }) }
+    await units.verbs.load(given, this.#caller.by, { signal })
+    return this.#unit(units, unit)
+  }
+
+  /** One row for each of the fleet's units, in place of its machines' parts. */
+  async merge(
+    rows: readonly UnitStatus[],
+    isWhole: boolean,
+    signal: AbortSignal,
+  ): Promise<readonly UnitStatus[]> {
+    const units = this.#deps.units()
+    if (units === undefined || !isWhole) return rows
+    using limit = deadline(this.#deps.clock, stateTimeoutMs, signal)
+    try {
+      const specs = await units.verbs.units(limit)
+      const own = await Promise.all(specs.map(({ unit }) => this.#unit(units, unit).status(limit)))
+      return [...rows.filter(({ scope }) => scope === 'machine'), ...own]
+    } catch (error) {
+      if (signal.aborted) throw error
+      return rows
+    }
+  }
+
+  async intend(machineId: string, wish: MachineWish, signal: AbortSignal): Promise<void> {
+    const units = this.#deps.units()
+    if (units === undefined) throw noFleet(wish === 'draining' ? 'drain' : 'cordon')
+    this.#caller.owns('drain or cordon a machine; root may')
+    const intent = wish === 'none' ? undefined : wish
+    await units.verbs.intend(machineId, intent, this.#caller.by, { signal })
+  }
+
+  async #isOwn(name: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      const unit = await this.#caller.local.unit(name, { signal })
+      return (await unit.status({ signal })).scope === 'machine'
+    } catch (error) {
+      if (error instanceof HolonError && error.code === 'not_found') return false
+      throw error
+    }
+  }
+
+  #unit(units: FleetUnits, name: string): FleetUnit {
+    const { clock, machines } = this.#deps
+    const { owns, by } = this.#caller
+    const nameOf = (id: string) => machines().find(({ machineId }) => machineId === id)?.name ?? id
+    return new FleetUnit(
+      {
+        clock,
+        units,
+        owns,
+        by,
+        nameOf,
+        holders: (signal) => this.#holders(name, signal),
+        waiting: (signal) => this.#waiting(units, name, signal),
+      },
+      name,
+    )
+  }
+
+  /** From the one machine that leads; nobody may. */
+  async #waiting(units: FleetUnits, name: string, signal: AbortSignal): Promise<WaitingSlots> {
+    const own = units.waiting(name)
+    if (own !== undefined) return own
+    const { clock, links, self, stateKeepers } = this.#deps
+    using limit = deadline(clock, waitingTimeoutMs, signal)
+    const asks = stateKeepers()
+      .filter((machineId) => machineId !== self().machineId)
+      .map(async (machineId) => (await links.peer(machineId, limit.signal)).waiting(name, limit))
+    return Promise.any(asks).catch(() => [])
+  }
+}

@@ -1,0 +1,347 @@
+/**
+ * A unit of the fleet, as the kernel has it: wishes go into State, where the leader finds them; how
+ * things are is put together from State (where instances belong) and from the machines that have
+ * them (how they are).
+ *
+ * Dies the caller in the middle, the wish stands: it is carried out all the same.
+ */
+import { type Clock, sleep } from '../base/clock.ts'
+import { HolonError } from '../base/errors.ts'
+import type { Unit, UnitFile } from '../kernel/kernel.ts'
+import type {
+  CallOptions,
+  FleetPart,
+  InstanceStatus,
+  LogPage,
+  LogQuery,
+  MissingMachine,
+  UnitStatus,
+  WhyAnswer,
+} from '../kernel/types.ts'
+import type { FleetUnits, WaitingSlots } from './fleet-units.ts'
+import { readDecisions } from './reconcile/decision-log.ts'
+import type { SlotRecord, SpecRecord, Stored } from './reconcile/records.ts'
+import { unitFacts } from './reconcile/unit-facts.ts'
+import { type UnitHolder, UnitOfMany, worstOf } from './unit-of-many.ts'
+
+export interface FleetUnitDeps {
+  readonly clock: Clock
+  readonly units: FleetUnits
+  readonly nameOf: (machineId: string) => string
+  /** Throws `permission_denied` when the caller may not. */
+  readonly owns: (what: string) => void
+  readonly by: string
+  /** The machines that have an instance, asked now. */
+  readonly holders: (signal: AbortSignal) => Promise<{
+    readonly holders: readonly UnitHolder[]
+    readonly missing: readonly MissingMachine[]
+  }>
+  /** From whoever leads; empty when nobody says. */
+  readonly waiting: (signal: AbortSignal) => Promise<WaitingSlots>
+}
+
+const pollMs = 200
+/** A start that waits for something for so long has its answer: what it waits for. */
+const patienceMs = 6_000
+
+export class FleetUnit implements Unit {
+  readonly #deps: FleetUnitDeps
+  readonly #name: string
+
+  constructor(deps: FleetUnitDeps, name: string) {
+    this.#deps = deps
+    this.#name = name
+  }
+
+  async status({ signal }: CallOptions): Promise<UnitStatus> {
+    const { units } = this.#deps
+    const [spec, slots, found, waiting] = await Promise.all([
+      this.#spec(signal),
+      units.verbs.slots(this.#name, { signal }),
+      this.#holders(signal),
+      this.#deps.waiting(signal),
+    ])
+    const text = await units.texts.get(this.#name, spec.spec, signal)
+    const parts = await Promise.all(
+      found.holders.map(({ unit }) => unit.status({ signal }).catch(() => undefined)),
+    )
+    const present = parts.flatMap((part) => part?.instances ?? [])
+    const instances = this.#instances(slots, present)
+    const { rules } = unitFacts(this.#name, text)
+    const wanted = rules.global ? slots.length : (spec.scale ?? rules.instances)
+    const active = worstOf(instances.map((each) => each.active))
+    const up = instances.filter((each) => each.active === 'active').length
+    const fleet = this.#fleetPart(spec, slots, waiting)
+    return {
+      name: this.#name,
+      scope: 'fleet',
+      machines: [...new Set(instances.map(({ machine }) => machine))].sort(),
+      description: parts.find((part) => part !== undefined)?.description ?? '',
+      load: 'loaded',
+      active: spec.wanted && active === 'inactive' ? 'activating' : active,
+      sub: spec.wanted ? `${up}/${wanted} up` : 'dead',
+      enabled: spec.enabled,
+      wanted: spec.wanted,
+      instances,
+      instancesWanted: wanted,
+      loadedAtMs: spec.changedAtMs,
+      notes: notesOf(fleet, found.missing),
+      fleet,
+      ...(spec.sourcePath === undefined ? {} : { sourcePath: spec.sourcePath }),
+    }
+  }
+
+  async start({ signal }: CallOptions): Promise<UnitStatus> {
+    this.#deps.owns(`start ${this.#name}; root may`)
+    await this.#deps.units.verbs.want(this.#name, true, this.#deps.by, { signal })
+    return this.#untilUp(signal)
+  }
+
+  async stop({ signal }: CallOptions): Promise<UnitStatus> {
+    this.#deps.owns(`stop ${this.#name}; root may`)
+    await this.#deps.units.verbs.want(this.#name, false, this.#deps.by, { signal })
+    while (true) {
+      const status = await this.status({ signal })
+      const isOver = status.instances.every(
+        ({ active }) => active === 'inactive' || active === 'failed',
+      )
+      if (isOver && status.fleet?.slots.length === 0) return status
+      await sleep(this.#deps.clock, pollMs, signal)
+    }
+  }
+
+  /** All of them go as a rollout of the same text goes; one alone starts again where it is. */
+  async restart(
+    { instance }: { readonly instance?: number },
+    { signal }: CallOptions,
+  ): Promise<UnitStatus> {
+    const { units, by, owns } = this.#deps
+    owns(`restart ${this.#name}; root may`)
+    if (instance === undefined) await units.verbs.again(this.#name, by, { signal })
+    else await units.verbs.restartSlot(this.#name, instance, by, { signal })
+    return this.#untilUp(signal)
+  }
+
+  enable({ signal }: CallOptions): Promise<UnitStatus> {
+    return this.#enable(true, signal)
+  }
+
+  disable({ signal }: CallOptions): Promise<UnitStatus> {
+    return this.#enable(false, signal)
+  }
+
+  async scale(instances: number, { signal }: CallOptions): Promise<UnitStatus> {
+    this.#deps.owns(`scale ${this.#name}; root may`)
+    await this.#requireScale(instances, signal)
+    await this.#deps.units.verbs.scale(this.#name, instances, this.#deps.by, { signal })
+    return this.#untilUp(signal)
+  }
+
+  /** Back to the text before, or to the one with that number. */
+  async undo({ to }: { readonly to?: number }, { signal }: CallOptions): Promise<UnitStatus> {
+    const { units, by, owns } = this.#deps
+    owns(`change ${this.#name}; root may`)
+    const { history, spec } = await this.#spec(signal)
+    const before = history.filter((each) => each.spec !== spec).at(-1)?.spec
+    const wanted = to ?? before
+    if (wanted === undefined || !history.some((each) => each.spec === wanted)) {
+      const known = [...new Set(history.map((each) => each.spec))].join(', ')
+      throw new HolonError(
+        'not_found',
+        `${this.#name} has no text ${wanted ?? 'before this one'}; known: ${known}`,
+      )
+    }
+    await units.verbs.revert(this.#name, wanted, by, { signal })
+    return this.#untilUp(signal)
+  }
+
+  async cat({ signal }: CallOptions): Promise<UnitFile> {
+    const { spec, sourcePath } = await this.#spec(signal)
+    const text = await this.#deps.units.texts.get(this.#name, spec, signal)
+    return { name: this.#name, text, ...(sourcePath === undefined ? {} : { sourcePath }) }
+  }
+
+  async show({ signal }: CallOptions): Promise<Readonly<Record<string, string>>> {
+    const [status, { holders }] = await Promise.all([
+      this.status({ signal }),
+      this.#holders(signal),
+    ])
+    const first = await holders[0]?.unit.show({ signal })
+    return {
+      ...first,
+      Id: this.#name,
+      ActiveState: status.active,
+      SubState: status.sub,
+      UnitFileState: status.enabled ? 'enabled' : 'disabled',
+      Instances: String(status.instancesWanted),
+      Machines: status.machines.join(' '),
+    }
+  }
+
+  async why({ signal }: CallOptions): Promise<WhyAnswer> {
+    const [status, decisions, { holders }] = await Promise.all([
+      this.status({ signal }),
+      readDecisions(this.#deps.units.state, this.#name, { signal }),
+      this.#holders(signal),
+    ])
+    const parts = await Promise.all(
+      holders.map(({ unit }) => unit.why({ signal }).catch(() => undefined)),
+    )
+    const all = [...decisions, ...parts.flatMap((part) => part?.decisions ?? [])]
+    return {
+      unit: this.#name,
+      status,
+      decisions: all.sort((a, b) => a.atMs - b.atMs),
+      next: [...(status.fleet?.waiting ?? []), ...parts.flatMap((part) => part?.next ?? [])],
+    }
+  }
+
+  async logs(query: LogQuery, options: CallOptions): Promise<LogPage> {
+    this.#deps.owns(`read the logs of ${this.#name}; root may`)
+    const { holders, missing } = await this.#holders(options.signal)
+    return new UnitOfMany(this.#deps.clock, this.#name, holders, missing).logs(query, options)
+  }
+
+  // ---- parts
+
+  #holders(signal: AbortSignal) {
+    return this.#deps.holders(signal)
+  }
+
+  async #spec(signal: AbortSignal): Promise<SpecRecord> {
+    const spec = await this.#deps.units.verbs.spec(this.#name, { signal })
+    if (spec !== undefined) return spec
+    throw new HolonError('not_found', `the fleet has no unit ${this.#name} any more`)
+  }
+
+  async #enable(enabled: boolean, signal: AbortSignal): Promise<UnitStatus> {
+    const { units, by, owns } = this.#deps
+    owns(`${enabled ? 'enable' : 'disable'} ${this.#name}; root may`)
+    await units.verbs.enable(this.#name, enabled, by, { signal })
+    return this.status({ signal })
+  }
+
+  async #requireScale(instances: number, signal: AbortSignal): Promise<void> {
+    const { spec } = await this.#spec(signal)
+    const { rules } = unitFacts(
+      this.#name,
+      await this.#deps.units.texts.get(this.#name, spec, signal),
+    )
+    const { maxInstances = Number.POSITIVE_INFINITY, minInstances = 0 } = rules
+    const isWhole = Number.isInteger(instances) && instances >= 0
+    if (rules.global) {
+      throw new HolonError('invalid_argument', `${this.#name} runs on every machine (Global=)`)
+    }
+    if (!isWhole || instances > maxInstances || instances < minInstances) {
+      throw new HolonError(
+        'invalid_argument',
+        `scale ${this.#name} to ${instances}: its file allows ${minInstances} to ${maxInstances}`,
+      )
+    }
+  }
+
+  /** Until every instance is up or has failed, and no change is being brought out. */
+  async #untilUp(signal: AbortSignal): Promise<UnitStatus> {
+    const { clock } = this.#deps
+    let waited = ''
+    let sinceMs = clock.nowMs()
+    while (true) {
+      const status = await this.status({ signal })
+      if (isSettled(status)) return status
+      // Something that waits for the same reasons for long is an answer, too.
+      const waits = status.instances.some(({ active }) => active === 'activating')
+        ? ''
+        : (status.fleet?.waiting.join() ?? '')
+      if (waits !== waited) sinceMs = clock.nowMs()
+      waited = waits
+      if (waits !== '' && clock.nowMs() - sinceMs > patienceMs) return status
+      await sleep(clock, pollMs, signal)
+    }
+  }
+
+  /** What the slots say should be there, as the machines say it is; and what is there besides. */
+  #instances(
+    slots: readonly Stored<SlotRecord>[],
+    present: readonly InstanceStatus[],
+  ): readonly InstanceStatus[] {
+    const shown = new Set<InstanceStatus>()
+    const wanted = slots.flatMap(({ record }) =>
+      [record.machineId, record.next?.machineId ?? '']
+        .filter((id) => id !== '')
+        .map((machineId) => {
+          const machine = this.#deps.nameOf(machineId)
+          const name = `${record.unit}/${record.slot}`
+          const found = present.find((each) => each.name === name && each.machine === machine)
+          if (found !== undefined) shown.add(found)
+          return found ?? notThereYet(name, record, machine)
+        }),
+    )
+    return [...wanted, ...present.filter((each) => !shown.has(each))].sort(
+      (a, b) => a.number - b.number || (a.machine < b.machine ? -1 : 1),
+    )
+  }
+
+  #fleetPart(
+    spec: SpecRecord,
+    slots: readonly Stored<SlotRecord>[],
+    waiting: WaitingSlots,
+  ): FleetPart {
+    const { nameOf } = this.#deps
+    return {
+      spec: spec.spec,
+      ...(spec.scale === undefined ? {} : { scale: spec.scale }),
+      ...(spec.rollout === undefined ? {} : { rollout: spec.rollout }),
+      history: spec.history,
+      slots: slots
+        .filter(({ record }) => record.machineId !== '')
+        .map(({ record }) => ({
+          slot: record.slot,
+          machine: nameOf(record.machineId),
+          spec: record.spec,
+          generation: record.generation,
+          why: record.why,
+          ...(record.next === undefined ? {} : { next: nameOf(record.next.machineId) }),
+        })),
+      waiting: waiting.map(({ slot, why }) => `${this.#name}/${slot}: ${why}`),
+    }
+  }
+}
+
+function notThereYet(name: string, { slot }: SlotRecord, machine: string): InstanceStatus {
+  return {
+    name,
+    number: slot,
+    machine,
+    active: 'activating',
+    sub: 'assigned',
+    pid: 0,
+    sinceMs: 0,
+    startedAtMs: 0,
+    restarts: 0,
+    result: 'success',
+    pids: [],
+  }
+}
+
+function isSettled({ wanted, fleet, instances, instancesWanted }: UnitStatus): boolean {
+  if (fleet?.rollout?.status === 'going') return false
+  if (!wanted) return true
+  const isOver = ({ active, sub }: InstanceStatus) =>
+    active === 'active' || active === 'failed' || (active === 'inactive' && sub === 'dead')
+  const isCurrent = fleet?.slots.every(
+    ({ spec, next }) => spec === fleet.spec && next === undefined,
+  )
+  const rolledBack = fleet?.rollout?.status === 'failed'
+  if (isCurrent !== true && !rolledBack) return false
+  return instances.length === instancesWanted && instances.every(isOver)
+}
+
+function notesOf(fleet: FleetPart, missing: readonly MissingMachine[]): readonly string[] {
+  const notes = [...fleet.waiting]
+  const { rollout } = fleet
+  if (rollout?.status === 'going') notes.push(`text ${rollout.to} is being brought out`)
+  if (rollout?.status === 'failed')
+    notes.push(`text ${rollout.from} was taken back: ${rollout.why}`)
+  const names = missing.map(({ machine }) => machine).join(', ')
+  return names === '' ? notes : [...notes, `no answer from ${names}: it may be there, too`]
+}

@@ -1,0 +1,193 @@
+/**
+ * A machine's part in the units of the fleet, put together: it runs what it is given, and on the
+ * machines that keep the state it stands by to decide, or decides.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import { HolonError } from '../base/errors.ts'
+import type { Random } from '../base/random.ts'
+import type { MachineReport } from '../kernel/types.ts'
+import type { State } from '../state/port.ts'
+import type { Beat } from './beat.ts'
+import type { Links } from './links.ts'
+import type { Liveness } from './liveness.ts'
+import type { MachineRecord } from './members.ts'
+import { AssignedWork } from './reconcile/assigned-work.ts'
+import { Control } from './reconcile/control.ts'
+import type { ControlledMachine } from './reconcile/controller.ts'
+import { DecisionLog } from './reconcile/decision-log.ts'
+import type { InstanceHost } from './reconcile/host.ts'
+import type { Fitness } from './reconcile/leadership.ts'
+import type { Placer } from './reconcile/placer.ts'
+import type { HostedReport } from './reconcile/reports.ts'
+import { SpecTexts } from './reconcile/spec-texts.ts'
+import { unitFacts } from './reconcile/unit-facts.ts'
+import { UnitVerbs } from './reconcile/verbs.ts'
+import { textFiles, workFile } from './reconcile/work-files.ts'
+
+export interface FleetUnitsDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly state: State
+  readonly host: InstanceHost
+  readonly links: Links
+  readonly liveness: Liveness
+  readonly self: () => MachineRecord
+  readonly machines: () => readonly MachineRecord[]
+  readonly keepers: () => readonly string[]
+  /** What this machine says of itself. */
+  readonly ownReport: () => MachineReport
+  readonly placer: () => Placer
+  readonly report: (message: string) => void
+}
+
+/** Why instances of a unit wait, by slot: as the leader sees it. */
+export type WaitingSlots = readonly { readonly slot: number; readonly why: string }[]
+
+const tickMs = 1_000
+
+export class FleetUnits implements Disposable {
+  readonly texts: SpecTexts
+  readonly verbs: UnitVerbs
+  readonly #deps: FleetUnitsDeps
+  readonly #writer: string
+  readonly #work: AssignedWork
+  readonly #log: DecisionLog
+  #control: Control | undefined
+  #timer: Timer | undefined
+  #sequence: number
+
+  /** `dir`: where it keeps what it must know while State is away. */
+  constructor(deps: FleetUnitsDeps, dir: string) {
+    const { clock, random, state, host, report, self } = deps
+    this.#deps = deps
+    this.#writer = `agent ${self().name}`
+    // A number that no earlier incarnation of this agent told.
+    this.#sequence = clock.wallMs()
+    this.texts = new SpecTexts(state, textFiles(dir))
+    this.verbs = new UnitVerbs({ clock, random, state }, this.#writer)
+    this.#log = new DecisionLog(
+      { clock, random, state, report, machine: () => self().name },
+      this.#writer,
+    )
+    const changed = () => {
+      this.#sequence += 1
+    }
+    this.#work = new AssignedWork(
+      {
+        clock,
+        random,
+        state,
+        host,
+        report,
+        changed,
+        texts: this.texts,
+        memory: workFile(dir, report),
+      },
+      self().machineId,
+      this.#writer,
+    )
+  }
+
+  start(): void {
+    this.#work.start()
+    this.#tick()
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]()
+    this.#work[Symbol.dispose]()
+    this.#control?.[Symbol.dispose]()
+    this.#log[Symbol.dispose]()
+  }
+
+  get state(): State {
+    return this.#deps.state
+  }
+
+  /** Number of the report that `hosted` gives now. */
+  get sequence(): number {
+    return this.#sequence
+  }
+
+  get fitness(): Fitness | undefined {
+    return this.#control?.fitness
+  }
+
+  hosted(): HostedReport {
+    return { sequence: this.#sequence, instances: this.#work.instances() }
+  }
+
+  beatFrom(machineId: string, beat: Beat): void {
+    this.#control?.heard(machineId, beat.sequence)
+  }
+
+  /** A machine is seen differently than before. */
+  machineChanged(machineId: string): void {
+    this.#control?.controller.machineChanged(machineId)
+  }
+
+  /** Only the leader knows; undefined elsewhere. */
+  waiting(unit: string): WaitingSlots | undefined {
+    if (this.#control?.leads !== true) return undefined
+    const waiting = this.#control.controller.waiting(unit)
+    return [...waiting].map(([slot, why]) => ({ slot, why }))
+  }
+
+  /** Which machines keep the state may change at any time, and with it who stands by. */
+  #tick(): void {
+    const isKeeper = this.#deps.keepers().includes(this.#deps.self().machineId)
+    if (isKeeper && this.#control === undefined) {
+      this.#control = this.#makeControl()
+      this.#control.start()
+    } else if (!isKeeper && this.#control !== undefined) {
+      this.#control[Symbol.dispose]()
+      this.#control = undefined
+    }
+    this.#timer = this.#deps.clock.timer(tickMs, () => this.#tick(), { background: true })
+  }
+
+  #makeControl(): Control {
+    const { clock, random, state, keepers, links, liveness, placer, report, self } = this.#deps
+    const own = self().machineId
+    return new Control(
+      {
+        clock,
+        random,
+        state,
+        keepers,
+        report,
+        placer: placer(),
+        self: own,
+        machines: () => this.#controlled(),
+        fitnessOf: (machineId) => liveness.fitnessOf(machineId),
+        sequence: () => this.#sequence,
+        ask: async (machineId, signal) =>
+          machineId === own
+            ? this.hosted()
+            : (await links.peer(machineId, signal)).hosted({ signal }),
+        facts: async (unit, spec, signal) =>
+          unitFacts(unit, await this.texts.get(unit, spec, signal)),
+        decided: (unit, what, why, slot) => this.#log.add(unit, what, why, slot),
+      },
+      this.#writer,
+    )
+  }
+
+  #controlled(): readonly ControlledMachine[] {
+    const { liveness, machines, ownReport, self } = this.#deps
+    const own = self().machineId
+    return machines().map(({ machineId, name, zone, labels }) => {
+      const { up, forMs } = liveness.presence(machineId)
+      const report = machineId === own ? ownReport() : liveness.reportOf(machineId)
+      return { machineId, name, zone, labels, presence: up ? 'up' : 'silent', forMs, report }
+    })
+  }
+}
+
+/** For a machine on its own. */
+export function noFleet(what: string): HolonError {
+  return new HolonError(
+    'unsupported',
+    `${what}: this machine is on its own; \`holon invite\` makes it the first of a fleet`,
+  )
+}

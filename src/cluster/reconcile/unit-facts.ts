@@ -1,0 +1,23 @@
+/** What a leader must know of a unit's text. */
+import { unitProblemsError } from '../../unit/parse.ts'
+import { loadUnit } from '../../unit/unit.ts'
+import type { UnitFacts } from './controller.ts'
+
+/** A service that only runs counts as settled after this; one that tells its readiness at once. */
+const settleMs = 3_000
+/** On top of its own time to start: what placing, claiming and conditions take. */
+const readyMarginMs = 20_000
+const noTimeoutMs = 10 * 60_000
+
+/** Throws `invalid_argument` for a text that cannot be read. */
+export function unitFacts(name: string, text: string): UnitFacts {
+  const loaded = loadUnit({ name, text })
+  if (loaded.kind === 'refused') throw unitProblemsError(name, loaded.problems)
+  const { placement, type, timeoutStartMs } = loaded.unit
+  const tells = type === 'notify' || type === 'oneshot'
+  return {
+    rules: placement,
+    settleMs: tells ? 0 : settleMs,
+    readyTimeoutMs: (timeoutStartMs === 0 ? noTimeoutMs : timeoutStartMs) + readyMarginMs,
+  }
+}

@@ -1,0 +1,42 @@
+/** What a machine must know of the fleet's units while State is away, on its disk. */
+import { asHolonError } from '../../base/errors.ts'
+import { ensureDir, joinPath, readTextIfThere, writeTextDurably } from '../../io/files.ts'
+import type { WorkMemory } from './assigned-work.ts'
+import { parseSlot } from './records.ts'
+import type { TextMemory } from './spec-texts.ts'
+
+/** Damage is told and counts as nothing known: State has it all. */
+export function workFile(dir: string, report: (message: string) => void): WorkMemory {
+  const path = joinPath(dir, 'work.json')
+  return {
+    read() {
+      const text = readTextIfThere(path)
+      if (text === undefined) return []
+      try {
+        const value: unknown = JSON.parse(text)
+        return Array.isArray(value) ? value.map(parseSlot) : []
+      } catch (error) {
+        report(`read "${path}": ${asHolonError(error).message}; the state is asked instead`)
+        return []
+      }
+    },
+    write(work) {
+      ensureDir(dir, 0o700)
+      writeTextDurably(path, `${JSON.stringify(work)}\n`, 0o600)
+    },
+  }
+}
+
+/** Unit files by number, one file each. */
+export function textFiles(dir: string): TextMemory {
+  const texts = joinPath(dir, 'texts')
+  const path = (unit: string, spec: number) => joinPath(texts, `${unit}.${spec}`)
+  return {
+    read: (unit, spec) => readTextIfThere(path(unit, spec)),
+    write(unit, spec, text) {
+      ensureDir(dir, 0o700)
+      ensureDir(texts, 0o700)
+      writeTextDurably(path(unit, spec), text, 0o600)
+    },
+  }
+}
