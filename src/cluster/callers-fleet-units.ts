@@ -3,7 +3,7 @@
  * have of their own. While State is away what the machines themselves know is all there is.
  */
 import { deadline } from '../base/clock.ts'
-import { HolonError } from '../base/errors.ts'
+import { asHolonError, HolonError } from '../base/errors.ts'
 import type { Unit, UnitFile } from '../kernel/kernel.ts'
 import type { MachineWish, MissingMachine, UnitStatus } from '../kernel/types.ts'
 import { fullUnitName } from '../unit/unit-name.ts'
@@ -22,6 +22,11 @@ export type FindHolders = (
   readonly missing: readonly MissingMachine[]
 }>
 
+export type Found =
+  | { readonly kind: 'found'; readonly unit: Unit }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'unknown'; readonly error: HolonError }
+
 /** Nobody waits longer for a leader's reasons than for the answer itself. */
 const waitingTimeoutMs = 1_000
 const stateTimeoutMs = 5_000
@@ -37,19 +42,24 @@ export class CallersFleetUnits {
     this.#holders = holders
   }
 
-  /** Undefined when the fleet has no such unit, or this machine is on its own. */
-  async find(name: string, signal: AbortSignal): Promise<Unit | undefined> {
+  /**
+   * `absent`: the fleet has no such unit, or this machine is on its own. `unknown`: the state does
+   * not say; what machines know of it can still be had.
+   */
+  async find(name: string, signal: AbortSignal): Promise<Found> {
     const units = this.#deps.units()
-    if (units === undefined) return undefined
+    if (units === undefined) return { kind: 'absent' }
     const full = fullUnitName(name)
     using limit = deadline(this.#deps.clock, stateTimeoutMs, signal)
     try {
       const spec = await units.verbs.spec(full, limit)
-      return spec === undefined ? undefined : this.#unit(units, full)
+      if (spec === undefined) return { kind: 'absent' }
+      return { kind: 'found', unit: this.#unit(units, full) }
     } catch (error) {
       if (signal.aborted) throw error
-      // What the machines know of it can still be had.
-      return undefined
+      const { message } = asHolonError(error)
+      const why = `the fleet's state does not answer, and it is needed for this: ${message}`
+      return { kind: 'unknown', error: new HolonError('unavailable', why, { cause: error }) }
     }
   }
 

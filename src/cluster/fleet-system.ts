@@ -223,10 +223,14 @@ export class FleetSystem implements System {
 
   async unit(name: string, { signal }: CallOptions): Promise<Unit> {
     const ofFleet = this.#selector === undefined && (await this.#fleetUnits.find(name, signal))
-    if (ofFleet) return ofFleet
+    if (ofFleet && ofFleet.kind === 'found') return ofFleet.unit
     const { holders, missing } = await this.#holders(name, signal)
-    if (holders.length === 0) throw notOne('unit', name, holders, missing)
-    return new UnitOfMany(this.#deps.clock, name, holders, missing)
+    if (holders.length > 0) {
+      const refusal = ofFleet && ofFleet.kind === 'unknown' ? ofFleet.error : undefined
+      return new UnitOfMany(this.#deps.clock, name, holders, missing, refusal)
+    }
+    if (ofFleet && ofFleet.kind === 'unknown') throw ofFleet.error
+    throw notOne('unit', name, holders, missing)
   }
 
   async #holders(name: string, signal: AbortSignal) {

@@ -35,14 +35,20 @@ export class UnitOfMany implements Unit, Disposable {
   readonly #name: string
   readonly #holders: readonly UnitHolder[]
   readonly #missing: readonly MissingMachine[]
+  readonly #refusal: HolonError | undefined
 
-  /** `missing`: machines that may have it, too, but did not say. */
+  /**
+   * `missing`: machines that may have it, too, but did not say. `refusal`: why nothing can be done
+   * with it as a whole.
+   */
   constructor(
     clock: Clock,
     name: string,
     holders: readonly UnitHolder[],
     missing: readonly MissingMachine[],
+    refusal?: HolonError,
   ) {
+    this.#refusal = refusal
     this.#clock = clock
     this.#name = name
     this.#holders = holders
@@ -114,6 +120,7 @@ export class UnitOfMany implements Unit, Disposable {
 
   #only(verb: string): Unit {
     const [only] = this.#holders
+    if (this.#refusal !== undefined) throw this.#refusal
     if (only !== undefined && this.#holders.length === 1) return only.unit
     const names = this.#holders.map(({ machine }) => machine)
     throw new HolonError(

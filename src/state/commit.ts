@@ -15,6 +15,7 @@ export interface CommitDeps {
 
 export type Definite = Extract<TxnResult, { readonly kind: 'done' | 'conflict' }>
 
+const patienceStepMs = 200
 const firstBackoffMs = 10
 const backoffMaxMs = 1000
 
@@ -53,6 +54,28 @@ export async function commit(
       details,
       cause: error,
     })
+  }
+}
+
+/**
+ * Repeats a read until the engine answers or `forMs` have passed: an election takes a second or
+ * two, and nobody should have to know of it.
+ */
+export async function patiently<T>(
+  clock: Clock,
+  forMs: number,
+  signal: AbortSignal,
+  read: () => Promise<T>,
+): Promise<T> {
+  const endMs = clock.nowMs() + forMs
+  while (true) {
+    try {
+      return await read()
+    } catch (error) {
+      const isAway = error instanceof HolonError && error.code === 'unavailable' && error.retryable
+      if (!isAway || clock.nowMs() >= endMs) throw error
+    }
+    await sleep(clock, patienceStepMs, signal)
   }
 }
 

@@ -5,8 +5,8 @@
 import type { Clock } from '../../base/clock.ts'
 import { HolonError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
-import { commit, newOperationId, update } from '../../state/commit.ts'
-import type { SignalOptions, State } from '../../state/port.ts'
+import { commit, newOperationId, patiently, update } from '../../state/commit.ts'
+import type { Entry, Listing, SignalOptions, State } from '../../state/port.ts'
 import {
   intentKey,
   type MachineIntent,
@@ -35,6 +35,8 @@ export interface GivenText {
 }
 
 const historyMax = 10
+/** How long a state that does not answer is asked again. */
+const patienceMs = 6_000
 
 export class UnitVerbs {
   readonly #deps: UnitVerbsDeps
@@ -46,7 +48,7 @@ export class UnitVerbs {
   }
 
   async spec(unit: string, { signal }: SignalOptions): Promise<SpecRecord | undefined> {
-    const entry = await this.#deps.state.get(specKey(unit), { signal })
+    const entry = await this.#get(specKey(unit), signal)
     return entry === undefined ? undefined : parseSpec(entry.value)
   }
 
@@ -64,7 +66,7 @@ export class UnitVerbs {
     const { clock, random, state } = this.#deps
     const { unit, text, sourcePath } = given
     while (true) {
-      const entry = await state.get(specKey(unit), { signal })
+      const entry = await this.#get(specKey(unit), signal)
       const before = entry === undefined ? undefined : parseSpec(entry.value)
       if (!isNew && before !== undefined && (await this.#textOf(before, signal)) === text)
         return before
@@ -113,7 +115,7 @@ export class UnitVerbs {
 
   /** Where its instances belong, by slot. */
   async slots(unit: string, { signal }: SignalOptions): Promise<readonly Stored<SlotRecord>[]> {
-    const { entries } = await this.#deps.state.list(`${slotPrefix}${unit}/`, { signal })
+    const { entries } = await this.#list(`${slotPrefix}${unit}/`, signal)
     return entries
       .map(({ value, revision }) => ({ record: parseSlot(value), revision }))
       .sort((a, b) => a.record.slot - b.record.slot)
@@ -121,7 +123,7 @@ export class UnitVerbs {
 
   /** All units, by name. */
   async units({ signal }: SignalOptions): Promise<readonly SpecRecord[]> {
-    const { entries } = await this.#deps.state.list(specPrefix, { signal })
+    const { entries } = await this.#list(specPrefix, signal)
     return entries.map(({ value }) => parseSpec(value))
   }
 
@@ -183,8 +185,18 @@ export class UnitVerbs {
     )
   }
 
+  #get(key: string, signal: AbortSignal): Promise<Entry | undefined> {
+    const { clock, state } = this.#deps
+    return patiently(clock, patienceMs, signal, () => state.get(key, { signal }))
+  }
+
+  #list(prefix: string, signal: AbortSignal): Promise<Listing> {
+    const { clock, state } = this.#deps
+    return patiently(clock, patienceMs, signal, () => state.list(prefix, { signal }))
+  }
+
   async #textOf({ unit, spec }: SpecRecord, signal: AbortSignal): Promise<unknown> {
-    return (await this.#deps.state.get(textKey(unit, spec), { signal }))?.value
+    return (await this.#get(textKey(unit, spec), signal))?.value
   }
 
   async #change(
@@ -193,20 +205,22 @@ export class UnitVerbs {
     { signal }: SignalOptions,
   ): Promise<void> {
     const { clock, random, state } = this.#deps
-    await update(
-      { clock, random },
-      state,
-      specKey(unit),
-      (entry) => {
-        if (entry === undefined) {
-          throw notKnown(unit)
-        }
-        const before = parseSpec(entry.value)
-        const after = { ...before, ...change, changedAtMs: clock.wallMs() }
-        return { kind: 'put', value: after, schema: 1 }
-      },
-      { signal, writer: this.#writer },
-    )
+    const write = () =>
+      update(
+        { clock, random },
+        state,
+        specKey(unit),
+        (entry) => {
+          if (entry === undefined) {
+            throw notKnown(unit)
+          }
+          const before = parseSpec(entry.value)
+          const after = { ...before, ...change, changedAtMs: clock.wallMs() }
+          return { kind: 'put', value: after, schema: 1 }
+        },
+        { signal, writer: this.#writer },
+      )
+    await patiently(clock, patienceMs, signal, write)
   }
 }
 
