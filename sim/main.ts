@@ -1,36 +1,130 @@
-/** `npm run sim -- --seed N [--count M]`: simulated fleets under faults, one for each seed. */
+/**
+ * `npm run sim -- --seed N`: simulated fleets under faults, one for each seed.
+ *
+ *     --count M     so many seeds from N on
+ *     --family F    chaos (faults, then healed), loss, drain, outage or silence
+ *     --jobs J      so many processes at once
+ *     --hours H     seed after seed for so long
+ *     --twice       each seed again: both traces must be the same
+ *     --first       ends at the first violation, with status 1
+ *     --trace       prints the trace's last --lines lines (200)
+ *
+ * A violation is printed with its seed, all that was drawn for it, and the end of the trace.
+ */
+import { fork } from 'node:child_process'
 import { parseArgs } from 'node:util'
-import { simulateSeed } from '../src/sim/run.ts'
+import { type Family, families, isFamily } from '../src/sim/families.ts'
+import type { SimResult } from '../src/sim/run.ts'
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     count: { type: 'string', default: '1' },
+    family: { type: 'string', default: 'chaos' },
+    jobs: { type: 'string', default: '1' },
+    hours: { type: 'string' },
+    twice: { type: 'boolean', default: false },
+    first: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
     lines: { type: 'string', default: '200' },
+    stride: { type: 'string', default: '1' },
   },
 })
 
-let failed = 0
-const began = performance.now()
-let steps = 0
-let worst = 0
-for (let i = 0; i < Number(values.count); i++) {
-  const seed = Number(values.seed) + i
-  const result = await simulateSeed(seed)
-  if (values.trace) console.log(`seed ${seed} ${result.steps} steps`)
-  steps += result.steps
-  worst = Math.max(worst, result.healedMs)
-  if (result.violations.length > 0) {
-    failed += 1
-    const [first] = result.violations
-    console.log(`seed ${seed}: ${result.violations.length} violations; first: ${first?.rule} at ${first?.atMs}: ${first?.what}`)
-  }
-  if (values.trace) console.log(result.trace.slice(-Number(values.lines)).join('\n'))
+const lines = Number(values.lines)
+const jobs = Number(values.jobs)
+const heapArguments = ['--max-semi-space-size=64']
+
+interface Summary {
+  readonly runs: number
+  readonly failed: number
+  readonly steps: number
+  readonly restoredMs: readonly number[]
 }
-const seconds = (performance.now() - began) / 1000
-console.log(
-  `${values.count} seeds, ${failed} failed, ${steps} steps, ${seconds.toFixed(1)} s, ` +
-    `healed after ${worst} ms at most`,
-)
-process.exitCode = failed > 0 ? 1 : 0
+
+const began = performance.now()
+const elapsedHours = () => (performance.now() - began) / 3_600_000
+const summary = jobs > 1 ? await inJobs() : await inTurn(familyOf(values.family))
+if (process.send !== undefined) process.send(summary)
+else print(summary)
+process.exitCode = summary.failed > 0 ? 1 : 0
+
+function familyOf(name: string): Family {
+  if (isFamily(name)) return name
+  throw new Error(`--family ${name}: there are ${Object.keys(families).join(', ')}`)
+}
+
+/** Each process takes every J-th seed. */
+async function inJobs(): Promise<Summary> {
+  const each = Math.ceil(Number(values.count) / jobs)
+  const summaries = await Promise.all(
+    Array.from({ length: jobs }, (_, i) => {
+      const own = ['--seed', `${Number(values.seed) + i}`, '--count', `${each}`, '--jobs', '1']
+      const args = [...process.argv.slice(2), ...own, '--stride', `${jobs}`]
+      return new Promise<Summary>((resolve, reject) => {
+        const child = fork(import.meta.filename, args, {
+          execArgv: [...process.execArgv, ...heapArguments],
+        })
+        child.on('message', (message) => resolve(message as Summary))
+        child.on('exit', (code) => reject(new Error(`a process ended with status ${code}`)))
+      })
+    }),
+  )
+  return {
+    runs: summaries.reduce((sum, { runs }) => sum + runs, 0),
+    failed: summaries.reduce((sum, { failed }) => sum + failed, 0),
+    steps: summaries.reduce((sum, { steps }) => sum + steps, 0),
+    restoredMs: summaries.flatMap(({ restoredMs }) => restoredMs),
+  }
+}
+
+async function inTurn(family: Family): Promise<Summary> {
+  const restoredMs: number[] = []
+  let [runs, failed, steps] = [0, 0, 0]
+  const isOver = () =>
+    values.hours === undefined
+      ? runs >= Number(values.count)
+      : elapsedHours() >= Number(values.hours)
+  while (!isOver()) {
+    const seed = Number(values.seed) + runs * Number(values.stride)
+    const result = await families[family](seed)
+    runs += 1
+    steps += result.steps
+    restoredMs.push(result.restoredMs)
+    const isSame = !values.twice || (await families[family](seed)).traceHash === result.traceHash
+    const isBad = result.violations.length > 0 || !isSame
+    if (isBad) failed += 1
+    if (isBad) tell(family, result, isSame)
+    else if (values.trace) console.log(result.trace.slice(-lines).join('\n'))
+    if (isBad && values.first) break
+  }
+  return { runs, failed, steps, restoredMs }
+}
+
+function tell(family: Family, { seed, options, violations, trace }: SimResult, isSame: boolean) {
+  const what = [
+    ...violations.map(({ atMs, rule, what }) => `${rule} at ${atMs.toFixed(1)}: ${what}`),
+    ...(isSame ? [] : ['the second run of the same seed has another trace']),
+  ]
+  const end = trace.slice(-(values.trace ? lines : 20))
+  console.log(
+    [
+      `seed ${seed} of ${family}: ${what.length} violations`,
+      ...what.slice(0, 5),
+      `drawn: ${JSON.stringify(options)}`,
+      ...end.map((line) => `  ${line}`),
+      `again: npm run sim -- --family ${family} --seed ${seed} --trace`,
+    ].join('\n'),
+  )
+}
+
+function print({ runs, failed, steps, restoredMs }: Summary): void {
+  const sorted = [...restoredMs].sort((a, b) => a - b)
+  const at = (share: number) =>
+    Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0)
+  const seconds = (performance.now() - began) / 1_000
+  console.log(
+    `${runs} seeds, ${failed} failed, ${steps} steps, ${seconds.toFixed(1)} s; restored after ` +
+      `${at(0.5)} ms (median), ${at(0.99)} ms (p99), ${at(1)} ms (longest)`,
+  )
+}

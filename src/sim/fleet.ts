@@ -1,29 +1,30 @@
 /** A simulated fleet: machines, the network between them, and an engine that some of them serve. */
 import type { MachineRecord } from '../cluster/members.ts'
-import type { UnitFacts } from '../cluster/reconcile/controller.ts'
+import type { CheckedTxn } from '../state/check-txn.ts'
+import type { Decision } from '../state/draft.ts'
 import { SimulatedStore } from '../state/simulated.ts'
-import { defaultRules, type PlacementRules } from '../unit/placement-rules.ts'
 import { Checks } from './checks.ts'
 import { Oscillator } from './gate.ts'
-import { type Behaviour, ProcessTable } from './host.ts'
+import { ProcessTable } from './host.ts'
 import { SimMachine } from './machine.ts'
-import { NaivePlacer } from './naive-placer.ts'
 import { Network } from './network.ts'
-import type { Engine, EngineWeather } from './state.ts'
+import { Operators } from './operators.ts'
+import { Programs } from './program.ts'
+import { type Engine, type EngineWeather, goodEngine } from './state.ts'
 import type { World } from './world.ts'
 
-/** A unit's text in a simulation: its rules, and how its program behaves. */
-export interface SimUnitText {
-  readonly rules: Partial<PlacementRules>
-  readonly readyMs: number
-  readonly stopMs: number
-  readonly fails?: boolean
+export interface MachineModel {
+  readonly name: string
+  readonly zone?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly cpus?: number
+  readonly memoryBytes?: number
 }
 
 export interface FleetOptions {
-  readonly machines: number
+  readonly machines: readonly MachineModel[]
+  /** So many of the machines, the first ones, keep the state. */
   readonly keepers: number
-  readonly zones: number
   /** Greatest error of a machine's clock rate. */
   readonly clockRateError: number
 }
@@ -32,23 +33,29 @@ export class SimFleet implements Engine {
   readonly world: World
   readonly network: Network
   readonly store = new SimulatedStore()
-  readonly weather: EngineWeather = { unknown: 0, late: 0, duplicates: 0, reset: 0 }
+  readonly programs = new Programs()
   readonly machines: readonly SimMachine[]
   readonly checks: Checks
+  readonly operators: Operators
+  weather: EngineWeather = { ...goodEngine }
+  readonly #byId: ReadonlyMap<string, SimMachine>
   readonly #records: readonly MachineRecord[]
   readonly #keepers: readonly string[]
-  /** The engine itself is away, whatever its machines do. */
-  isEngineDown = false
+  #isEngineDown = false
+  /** By machine, whether it reaches the engine, until something changes. */
+  readonly #reaches = new Map<string, boolean>()
+  /** By machine, what is to happen at the moment at which its next txn was decided. */
+  readonly #traps = new Map<string, () => void>()
 
   constructor(world: World, options: FleetOptions) {
     this.world = world
-    this.network = new Network(world)
+    this.network = new Network(world, () => this.#changed())
     this.checks = new Checks(world, this)
-    this.#records = Array.from({ length: options.machines }, (_, i) =>
-      machineRecord(i, options.zones),
-    )
+    this.operators = new Operators(world, this)
+    this.#records = options.machines.map(machineRecord)
     this.#keepers = this.#records.slice(0, options.keepers).map(({ machineId }) => machineId)
-    this.machines = this.#records.map((record) => this.#machine(record, options.clockRateError))
+    this.machines = options.machines.map((model) => this.#machine(model, options.clockRateError))
+    this.#byId = new Map(this.machines.map((machine) => [machine.id, machine]))
   }
 
   get keepers(): readonly string[] {
@@ -56,16 +63,28 @@ export class SimFleet implements Engine {
   }
 
   machine(machineId: string): SimMachine | undefined {
-    return this.machines.find(({ id }) => id === machineId)
+    return this.#byId.get(machineId)
   }
 
   boot(): void {
     for (const machine of this.machines) machine.boot()
   }
 
+  /** The engine itself is away, whatever its machines do. */
+  set isEngineDown(isDown: boolean) {
+    this.#isEngineDown = isDown
+    this.#changed()
+  }
+
   /** A majority of its machines are alive, see each other, and one of them is seen from there. */
   reaches(machineId: string): boolean {
-    if (this.isEngineDown) return false
+    const known = this.#reaches.get(machineId) ?? this.#looksReached(machineId)
+    this.#reaches.set(machineId, known)
+    return known
+  }
+
+  #looksReached(machineId: string): boolean {
+    if (this.#isEngineDown) return false
     const alive = this.#keepers.filter((id) => {
       const machine = this.machine(id)
       return machine?.isOn === true && !machine.isFrozen
@@ -80,15 +99,54 @@ export class SimFleet implements Engine {
     return false
   }
 
-  #machine(record: MachineRecord, rateError: number): SimMachine {
-    const { world, network } = this
+  /** Nothing reaches the machine, or comes from it, until the network heals. */
+  cutOff(one: string): void {
+    this.world.note(`${one} is cut off`)
+    for (const { id } of this.machines) {
+      if (id === one) continue
+      this.network.cut(one, id)
+      this.network.cut(id, one)
+    }
+  }
+
+  decided(machineId: string, txn: CheckedTxn, decision: Decision): void {
+    this.checks.decided(txn, decision)
+    const trap = this.#traps.get(machineId)
+    this.#traps.delete(machineId)
+    trap?.()
+  }
+
+  /** Once, between the moment at which a txn of the machine is decided and the one it hears of it. */
+  whenDecided(machineId: string, happens: () => void): void {
+    this.#traps.set(machineId, happens)
+  }
+
+  disarm(): void {
+    this.#traps.clear()
+  }
+
+  /** The machine that leads, as it believes itself. */
+  leader(): SimMachine | undefined {
+    return this.machines.find(({ agent }) => agent?.control?.leads === true)
+  }
+
+  #changed(): void {
+    this.#reaches.clear()
+    this.checks.again()
+  }
+
+  #machine(model: MachineModel, rateError: number): SimMachine {
+    const { world, network, programs } = this
     const rate = 1 + world.between(-rateError, rateError)
     const oscillator = new Oscillator(world, rate, world.between(-60_000, 60_000))
+    const record = machineRecord(model)
     const { machineId } = record
     const table = new ProcessTable(world, oscillator, machineId, {
       running: (process, runs) => this.checks.running(machineId, process, runs),
       stopped: (process, why) => this.checks.stopped(machineId, process, why),
+      phase: () => this.checks.again(),
     })
+    const { cpus = 4, memoryBytes = 8 * 2 ** 30 } = model
     return new SimMachine(
       {
         world,
@@ -96,46 +154,35 @@ export class SimFleet implements Engine {
         oscillator,
         table,
         engine: this,
+        programs,
+        size: { cpus, memoryBytes },
         machines: () => this.#records,
         keepers: () => this.#keepers,
         door: (to, caller) => this.machine(to)?.door(caller) ?? { kind: 'silent' },
-        placer: () => new NaivePlacer(),
-        behaviourOf: (_unit, text) => behaviourOf(text),
-        factsOf: (_unit, text) => factsOf(text),
+        changed: () => this.#changed(),
       },
       record,
     )
   }
 }
 
-function machineRecord(index: number, zones: number): MachineRecord {
-  const machineId = `m${index + 1}`
+function machineRecord({ name, zone = '', labels = {} }: MachineModel): MachineRecord {
   return {
-    machineId,
-    name: machineId,
+    machineId: name,
+    name,
     publicKey: '',
     addresses: [],
-    zone: zones === 0 ? '' : `z${(index % zones) + 1}`,
-    labels: {},
+    zone,
+    labels,
     version: '0',
     joinedAtMs: 0,
   }
 }
 
-function parseText(text: string): SimUnitText {
-  return JSON.parse(text) as SimUnitText
-}
-
-function rulesOf(text: SimUnitText): PlacementRules {
-  return { ...defaultRules, ...text.rules }
-}
-
-function behaviourOf(text: string): Behaviour {
-  const unit = parseText(text)
-  const exclusive = rulesOf(unit).partition === 'at-most'
-  return { readyMs: unit.readyMs, stopMs: unit.stopMs, fails: unit.fails === true, exclusive }
-}
-
-function factsOf(text: string): UnitFacts {
-  return { rules: rulesOf(parseText(text)), settleMs: 500, readyTimeoutMs: 20_000 }
+/** `count` machines alike, in turn in each of the zones. */
+export function someMachines(count: number, zones: number): readonly MachineModel[] {
+  return Array.from({ length: count }, (_, i) => ({
+    name: `m${i + 1}`,
+    zone: zones === 0 ? '' : `z${(i % zones) + 1}`,
+  }))
 }

@@ -11,6 +11,7 @@ export class Gate {
   #holds = 0
   #isDead = false
   readonly #waiting: (() => void)[] = []
+  readonly #onKill: (() => void)[] = []
   /** How often it was frozen. */
   freezes = 0
   readonly #world: World
@@ -48,6 +49,11 @@ export class Gate {
   kill(): void {
     this.#isDead = true
     this.#waiting.length = 0
+    for (const each of this.#onKill.splice(0)) each()
+  }
+
+  onKill(happens: () => void): void {
+    this.#onKill.push(happens)
   }
 }
 

@@ -2,6 +2,7 @@
  * A simulated machine's process table and its keepers: what outlives the agent, and dies with the
  * machine. Keepers end what runs under a lease at the moment they were given, agent or no agent.
  */
+import { type Timer, withSignal } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
 import type { HeldLease } from '../cluster/lease/holder.ts'
 import { leaseTimes, type Moment } from '../cluster/lease/times.ts'
@@ -13,16 +14,8 @@ import type {
 } from '../cluster/reconcile/host.ts'
 import { workName } from '../cluster/reconcile/plan-work.ts'
 import type { Gate, Oscillator } from './gate.ts'
+import type { Behaviour } from './program.ts'
 import type { World } from './world.ts'
-
-/** How programs of a text behave. */
-export interface Behaviour {
-  readonly readyMs: number
-  readonly stopMs: number
-  /** It ends with a failure instead of becoming ready. */
-  readonly fails: boolean
-  readonly exclusive: boolean
-}
 
 export interface SimProcess {
   readonly unit: string
@@ -33,6 +26,10 @@ export interface SimProcess {
   readonly epoch: number | undefined
   readonly behaviour: Behaviour
   until: Moment | undefined
+  /** Its keeper looks at the clock then. */
+  look: Timer | undefined
+  /** To be called when it is over. */
+  readonly waiting: (() => void)[]
   phase: HostedPhase
   why: string
   sinceMs: number
@@ -41,10 +38,16 @@ export interface SimProcess {
 export interface ProcessTableHooks {
   /** It begins or ends to run. */
   readonly running: (process: SimProcess, runs: boolean) => void
+  /** It was asked to end. */
   readonly stopped: (process: SimProcess, why: string) => void
+  readonly phase: (process: SimProcess) => void
 }
 
 const leaseOver = 'its lease is over'
+/** A keeper is a process like others: it may be so late. */
+const keeperLateMsMax = 100
+/** A keeper kills what did not stop so long after its lease was over. */
+const killMs = leaseTimes.stopMs - 150
 
 export class ProcessTable {
   readonly processes = new Map<string, SimProcess>()
@@ -86,6 +89,8 @@ export class ProcessTable {
       epoch: lease?.epoch,
       behaviour,
       until: lease?.until,
+      look: undefined,
+      waiting: [],
       phase: 'starting',
       why: '',
       sinceMs: this.#world.nowMs,
@@ -94,12 +99,24 @@ export class ProcessTable {
     this.processes.set(name, process)
     this.#hooks.running(process, true)
     this.#note(process, `starts, generation ${generation}, text ${spec}`)
-    this.#later(process, behaviour.readyMs, () => {
+    this.#begin(process)
+    this.#armLease(process)
+  }
+
+  /** It becomes ready, in time or not at all. */
+  #begin(process: SimProcess): void {
+    const { readyMs, timeoutMs, fails, runsMs } = process.behaviour
+    const isTooSlow = timeoutMs > 0 && readyMs > timeoutMs
+    this.#later(process, isTooSlow ? timeoutMs : readyMs, () => {
       if (process.phase !== 'starting') return
-      if (behaviour.fails) this.#end(process, 'failed', 'result exit-code, status 1')
+      if (isTooSlow) this.#end(process, 'failed', 'result timeout')
+      else if (fails) this.#end(process, 'failed', 'result exit-code, status 1')
       else this.#set(process, 'ready', '')
     })
-    this.#watchLease(process)
+    if (runsMs === undefined) return
+    this.#later(process, readyMs + runsMs, () => {
+      if (process.phase === 'ready') this.#end(process, 'ended', 'result success')
+    })
   }
 
   /** Asks it to end; it is over after a moment. */
@@ -118,14 +135,13 @@ export class ProcessTable {
       return
     }
     this.#set(process, 'starting', 'restarted')
-    this.#later(process, process.behaviour.readyMs, () => {
-      if (process.phase === 'starting') this.#set(process, 'ready', '')
-    })
+    this.#begin(process)
   }
 
   /** The machine loses power: nothing of it is left. */
   crash(): void {
     for (const process of this.processes.values()) {
+      process.look?.[Symbol.dispose]()
       if (this.isRunning(process)) this.#hooks.running(process, false)
     }
     this.processes.clear()
@@ -139,41 +155,57 @@ export class ProcessTable {
   /** The first thing that keepers do is to look at the clock. */
   thaw(): void {
     this.#isFrozen = false
-    for (const process of this.processes.values()) this.#checkLease(process)
+    this.clockJumped()
   }
 
   clockJumped(): void {
     for (const process of this.processes.values()) this.#checkLease(process)
   }
 
-  #watchLease(process: SimProcess): void {
-    if (process.until === undefined || this.processes.get(nameOf(process)) !== process) return
-    if (!this.isRunning(process)) return
-    this.#checkLease(process)
-    this.#world.after(100, () => this.#watchLease(process))
+  /** What runs under the lease's epoch now ends at another time. */
+  extend({ epoch, until }: HeldLease): void {
+    for (const process of this.processes.values()) {
+      if (process.epoch !== epoch) continue
+      process.until = until
+      this.#armLease(process)
+    }
+  }
+
+  /** Looks again when the lease is over, and when the time to stop is. */
+  #armLease(process: SimProcess): void {
+    process.look?.[Symbol.dispose]()
+    if (process.until === undefined || !this.isRunning(process)) return
+    const over = this.#overMs(process.until)
+    const leftMs = Math.max(0, over < 0 ? -over : killMs - over) / this.#oscillator.rate
+    const lateMs = this.#world.between(0, keeperLateMsMax)
+    process.look = this.#world.after(leftMs + lateMs, () => this.#checkLease(process))
   }
 
   /** At the lease's end it is asked to stop; when the time for that is over, too, it is killed. */
   #checkLease(process: SimProcess): void {
     if (this.#isFrozen || process.until === undefined || !this.isRunning(process)) return
-    const { until } = process
-    const overMs = Math.max(
+    const overMs = this.#overMs(process.until)
+    if (overMs >= killMs) return this.#end(process, 'stopped', leaseOver)
+    if (overMs >= 0) this.stop(process, leaseOver)
+    this.#armLease(process)
+  }
+
+  #overMs(until: Moment): number {
+    return Math.max(
       this.#oscillator.nowMs() - until.bootMs,
       this.#oscillator.wallMs() - until.wallMs,
     )
-    if (overMs >= leaseTimes.stopMs - 150) this.#end(process, 'stopped', leaseOver)
-    else if (overMs >= 0) this.stop(process, leaseOver)
   }
 
   #isOver({ until }: SimProcess): boolean {
-    if (until === undefined) return false
-    return this.#oscillator.nowMs() >= until.bootMs || this.#oscillator.wallMs() >= until.wallMs
+    return until !== undefined && this.#overMs(until) >= 0
   }
 
   #end(process: SimProcess, phase: 'ended' | 'failed' | 'stopped', why: string): void {
     if (!this.isRunning(process)) return
     this.#hooks.running(process, false)
     this.#set(process, phase, why)
+    for (const done of process.waiting.splice(0)) done()
   }
 
   #set(process: SimProcess, phase: HostedPhase, why: string): void {
@@ -181,6 +213,7 @@ export class ProcessTable {
     process.why = why
     process.sinceMs = this.#world.nowMs
     this.#note(process, `${phase} ${why}`)
+    this.#hooks.phase(process)
     this.onChange()
   }
 
@@ -246,18 +279,18 @@ export class SimHost implements InstanceHost {
     const process = this.#table.processes.get(name)
     if (process === undefined) return
     this.#table.stop(process, why)
-    while (this.#table.processes.get(name) === process && this.#table.isRunning(process)) {
-      signal.throwIfAborted()
-      await this.#wait(10)
+    if (this.#table.isRunning(process)) {
+      const isOver = new Promise<void>((resolve) => {
+        process.waiting.push(() => this.#gate.enter(resolve))
+      })
+      await withSignal(isOver, signal)
     }
     if (this.#table.processes.get(name) === process) this.#table.processes.delete(name)
     this.#table.onChange()
   }
 
-  extend({ epoch, until }: HeldLease): void {
-    for (const process of this.#table.processes.values()) {
-      if (process.epoch === epoch) process.until = until
-    }
+  extend(lease: HeldLease): void {
+    this.#table.extend(lease)
   }
 
   onChange(changed: () => void): void {

@@ -7,17 +7,18 @@ import { Liveness } from '../cluster/liveness.ts'
 import type { MachineRecord } from '../cluster/members.ts'
 import { AssignedWork } from '../cluster/reconcile/assigned-work.ts'
 import { Control } from '../cluster/reconcile/control.ts'
-import type { ControlledMachine, UnitFacts } from '../cluster/reconcile/controller.ts'
-import type { Placer } from '../cluster/reconcile/placer.ts'
-import type { SlotRecord } from '../cluster/reconcile/records.ts'
+import type { ControlledMachine } from '../cluster/reconcile/controller.ts'
 import type { HostedReport } from '../cluster/reconcile/reports.ts'
 import { SpecTexts } from '../cluster/reconcile/spec-texts.ts'
 import type { MachineReport } from '../kernel/types.ts'
+import { Scheduler } from '../sched/scheduler.ts'
 import type { State } from '../state/port.ts'
+import { Disk } from './disk.ts'
 import { Gate, gatedClock, type Oscillator } from './gate.ts'
-import { type Behaviour, type ProcessTable, SimHost } from './host.ts'
+import { type ProcessTable, SimHost } from './host.ts'
 import type { Network } from './network.ts'
 import { PeerCalls, type PeerDoor, type SimPeer } from './peers.ts'
+import type { Programs } from './program.ts'
 import { type Engine, SimState } from './state.ts'
 import type { World } from './world.ts'
 
@@ -30,15 +31,15 @@ export interface SimMachineDeps {
   readonly machines: () => readonly MachineRecord[]
   readonly keepers: () => readonly string[]
   readonly door: (machineId: string, caller: string) => PeerDoor
-  readonly placer: () => Placer
-  readonly behaviourOf: (unit: string, text: string) => Behaviour
-  readonly factsOf: (unit: string, text: string) => UnitFacts
+  readonly programs: Programs
+  readonly size: MachineSize
+  /** Something that decides what reaches what: it is on, it stands still. */
+  readonly changed: () => void
 }
 
-/** What is on its disk. */
-class Disk {
-  work: readonly SlotRecord[] = []
-  readonly texts = new Map<string, string>()
+export interface MachineSize {
+  readonly cpus: number
+  readonly memoryBytes: number
 }
 
 /** One incarnation of its agent. */
@@ -53,13 +54,16 @@ interface Agent {
   sequence: number
 }
 
+const reportMs = 1_000
+
 export class SimMachine {
   readonly record: MachineRecord
   readonly #deps: SimMachineDeps
-  #disk = new Disk()
+  readonly disk = new Disk()
+  #report: MachineReport | undefined
   #agent: Agent | undefined
   #isOn = false
-  #isFrozen = false
+  #frozen: 'machine' | 'agent' | undefined
 
   constructor(deps: SimMachineDeps, record: MachineRecord) {
     this.#deps = deps
@@ -74,8 +78,14 @@ export class SimMachine {
     return this.#isOn
   }
 
+  /** All of it stands still, the programs, too. */
   get isFrozen(): boolean {
-    return this.#isFrozen
+    return this.#frozen === 'machine'
+  }
+
+  /** It, or its agent alone, stands still. */
+  get isHeld(): boolean {
+    return this.#frozen !== undefined
   }
 
   get agent(): Agent | undefined {
@@ -98,10 +108,10 @@ export class SimMachine {
   boot(): void {
     if (this.#isOn) return
     this.#isOn = true
-    this.#isFrozen = false
     this.#deps.oscillator.boot()
     this.#note('boots')
     this.startAgent()
+    this.#deps.changed()
   }
 
   /** Power is lost: processes and agent are gone, the disk stays. */
@@ -109,44 +119,45 @@ export class SimMachine {
     if (!this.#isOn) return
     this.#note('loses power')
     this.#isOn = false
-    this.#isFrozen = false
+    this.#frozen = undefined
     this.#dropAgent()
     this.#deps.table.crash()
-  }
-
-  wipeDisk(): void {
-    this.#disk = new Disk()
+    this.#deps.changed()
   }
 
   killAgent(): void {
     if (this.#agent === undefined) return
     this.#note('its agent is killed')
+    if (this.#frozen === 'agent') this.#frozen = undefined
     this.#dropAgent()
+    this.#deps.changed()
   }
 
   startAgent(): void {
     if (!this.#isOn || this.#agent !== undefined) return
     this.#note('its agent starts')
     this.#agent = this.#makeAgent()
-    if (this.#isFrozen) this.#agent.gate.freeze()
+    if (this.#frozen !== undefined) this.#agent.gate.freeze()
+    this.#deps.changed()
   }
 
   /** All of it stands still, the programs, too; or only its agent. */
   freeze(what: 'machine' | 'agent'): void {
-    if (!this.#isOn) return
+    if (!this.#isOn || this.#frozen !== undefined) return
     this.#note(`${what} freezes`)
+    this.#frozen = what
     this.#agent?.gate.freeze()
-    if (what === 'agent') return
-    this.#isFrozen = true
-    this.#deps.table.freeze()
+    if (what === 'machine') this.#deps.table.freeze()
+    this.#deps.changed()
   }
 
   thaw(): void {
-    if (!this.#isOn) return
+    if (this.#frozen === undefined) return
     this.#note('thaws')
-    this.#isFrozen = false
+    this.#frozen = undefined
     this.#deps.table.thaw()
     this.#agent?.gate.thaw()
+    this.#deps.changed()
   }
 
   door(caller: string): PeerDoor {
@@ -168,7 +179,7 @@ export class SimMachine {
   }
 
   #makeAgent(): Agent {
-    const { world, network, engine, oscillator, machines, keepers, door, table } = this.#deps
+    const { world, network, engine, oscillator, machines, keepers, door, table, programs } = this.#deps
     const gate = new Gate(world)
     const clock = gatedClock(world, oscillator, gate)
     const { random } = world
@@ -180,10 +191,12 @@ export class SimMachine {
       door,
       wallMs: () => clock.wallMs(),
     })
-    const texts = new SpecTexts(state, {
-      read: (unit, spec) => this.#disk.texts.get(`${unit}/${spec}`),
-      write: (unit, spec, text) => this.#disk.texts.set(`${unit}/${spec}`, text),
-    })
+    // A write blocks the whole agent until the disk has it.
+    const stall = (ms: number) => {
+      gate.freeze()
+      world.after(ms, () => gate.thaw())
+    }
+    const texts = new SpecTexts(state, this.disk.textMemory(stall))
     const report = (message: string) => {
       if (!gate.isDead) this.#note(`says: ${message}`)
     }
@@ -195,7 +208,7 @@ export class SimMachine {
       machines,
       keepers,
       beat: () => ({
-        report: this.#report(clock),
+        report: this.#reportNow(clock),
         sequence: agent.sequence,
         ...(agent.control === undefined ? {} : { fitness: agent.control.fitness }),
       }),
@@ -212,15 +225,10 @@ export class SimMachine {
         state,
         texts,
         report,
-        host: new SimHost(world, table, gate, oscillator.rate, (order) =>
-          this.#deps.behaviourOf(order.unit, order.text),
-        ),
-        memory: {
-          read: () => this.#disk.work,
-          write: (records) => {
-            this.#disk.work = records
-          },
-        },
+        host: new SimHost(world, table, gate, oscillator.rate, ({ unit, text }) => {
+          return programs.get(unit, text).behaviour
+        }),
+        memory: this.disk.workMemory(stall),
         changed: () => {
           agent.sequence += 1
         },
@@ -236,7 +244,7 @@ export class SimMachine {
             state,
             report,
             keepers,
-            placer: this.#deps.placer(),
+            placer: new Scheduler(random),
             self: this.id,
             sequence: () => agent.sequence,
             machines: () => this.#controlled(agent),
@@ -246,7 +254,7 @@ export class SimMachine {
                 ? this.#hosted(agent)
                 : (await calls.peer(machineId)).hosted({ signal }),
             facts: async (unit, spec, signal) =>
-              this.#deps.factsOf(unit, await texts.get(unit, spec, signal)),
+              programs.get(unit, await texts.get(unit, spec, signal)).facts,
             decided: (unit, what, why, slot) =>
               this.#note(`decides ${unit}${slot === undefined ? '' : `/${slot}`}: ${what}: ${why}`),
           },
@@ -268,7 +276,7 @@ export class SimMachine {
         agent.liveness.beatFrom(caller, beat)
         agent.control?.heard(caller, beat.sequence)
       },
-      report: async () => this.#report(agent.clock),
+      report: async () => this.#reportNow(agent.clock),
       reaches: async (machineId, { signal }) =>
         (await agent.liveness.probe(machineId, signal)) !== undefined,
       sightings: async ({ signal }) => agent.liveness.ownSightings(signal),
@@ -280,24 +288,31 @@ export class SimMachine {
     return { sequence: agent.sequence, instances: agent.work.instances() }
   }
 
-  #controlled(agent: Agent): readonly ControlledMachine[] {
+  #controlled({ liveness }: Agent): readonly ControlledMachine[] {
     return this.#deps.machines().map(({ machineId, name, zone, labels }) => {
-      const { up, forMs } = agent.liveness.presence(machineId)
+      const { up, forMs } = liveness.presence(machineId)
       const presence = up ? 'up' : 'silent'
-      return { machineId, name, zone, labels, presence, forMs, report: this.#report(agent.clock) }
+      const report = liveness.reportOf(machineId)
+      return { machineId, name, zone, labels, presence, forMs, report }
     })
   }
 
-  #report(clock: Clock): MachineReport {
-    return {
-      atMs: clock.wallMs(),
+  /** What changes in it does so slowly. */
+  #reportNow(clock: Clock): MachineReport {
+    const atMs = clock.wallMs()
+    const { cpus, memoryBytes } = this.#deps.size
+    if (this.#report !== undefined && Math.abs(atMs - this.#report.atMs) < reportMs) {
+      return this.#report
+    }
+    this.#report = {
+      atMs,
       version: '0',
       arch: 'x86_64',
       hostname: this.id,
       bootId: this.id,
-      cpuCount: 4,
-      memoryBytes: 8 * 2 ** 30,
-      memoryAvailableBytes: 6 * 2 ** 30,
+      cpuCount: cpus,
+      memoryBytes,
+      memoryAvailableBytes: memoryBytes * 0.75,
       load1: 0,
       units: 0,
       canKeepState: true,
@@ -305,6 +320,7 @@ export class SimMachine {
       agentPid: 1,
       agentSinceMs: 0,
     }
+    return this.#report
   }
 
   #note(what: string): void {

@@ -2,34 +2,47 @@
  * One simulation: a fleet, a time of faults in which nothing bad may happen (safety), then a time
  * without in which everything good must (liveness).
  */
-import { assert } from '../base/assert.ts'
 import type { Violation } from './checks.ts'
 import { everyFault, type FaultMix, Faults } from './faults.ts'
-import { type FleetOptions, SimFleet } from './fleet.ts'
+import { SimFleet, someMachines } from './fleet.ts'
+import { goodNetwork, type NetworkWeather } from './network.ts'
+import { type EngineWeather, goodEngine } from './state.ts'
 import { World } from './world.ts'
 
-export interface RunOptions extends FleetOptions {
+export interface RunOptions {
+  readonly machines: number
+  readonly keepers: number
+  readonly zones: number
+  /** Greatest error of a machine's clock rate. */
+  readonly clockRateError: number
   readonly faults: FaultMix
   readonly faultPauseMsMin: number
   readonly faultPauseMsMax: number
+  readonly network: NetworkWeather
+  readonly engine: EngineWeather
   readonly safetyMs: number
   /** Within this after everything is healed, all must be as wanted. */
   readonly livenessMs: number
 }
 
-export interface RunResult {
+/** What every simulation tells in the end. */
+export interface SimResult {
   readonly seed: number
-  readonly options: RunOptions
+  /** What was done to the fleet. */
+  readonly options: object
   readonly violations: readonly Violation[]
+  /** Of everything that happened: equal for equal runs. */
   readonly traceHash: string
   readonly steps: number
-  /** How long after healing everything was as wanted. */
-  readonly healedMs: number
+  /** How long until all was as wanted after what there was to get over. */
+  readonly restoredMs: number
   readonly trace: readonly string[]
   readonly outcomes: ReadonlyMap<string, number>
 }
 
-const settleMs = 8_000
+const settleMs = 6_000
+const lookMs = 500
+const steadyMs = 3_000
 
 /** The options, too, are drawn from the seed. */
 export function optionsOf(world: World): RunOptions {
@@ -42,62 +55,79 @@ export function optionsOf(world: World): RunOptions {
     faults: everyFault,
     faultPauseMsMin: 100,
     faultPauseMsMax: world.between(500, 6_000),
-    safetyMs: 50_000,
+    network: someNetwork(world),
+    engine: someEngine(world),
+    safetyMs: 40_000,
     livenessMs: 60_000,
+  }
+}
+
+function someNetwork(world: World): NetworkWeather {
+  if (world.chance(0.5)) return goodNetwork
+  return {
+    loss: world.between(0, 0.1),
+    duplicates: world.between(0, 0.1),
+    late: world.chance(0.5) ? world.between(0, 0.1) : 0,
+    delayMsMin: 0.1,
+    delayMsMax: world.between(2, 200),
+  }
+}
+
+function someEngine(world: World): EngineWeather {
+  if (world.chance(0.4)) return goodEngine
+  return {
+    unknown: world.between(0, 0.2),
+    late: world.between(0, 0.2),
+    slow: world.chance(0.5) ? world.between(0, 0.1) : 0,
+    duplicates: world.between(0, 0.2),
+    reset: world.between(0, 0.02),
   }
 }
 
 export async function simulateSeed(
   seed: number,
   overrides: Partial<RunOptions> = {},
-): Promise<RunResult> {
+): Promise<SimResult> {
   const world = new World(seed)
   const options = { ...optionsOf(world), ...overrides }
-  const fleet = new SimFleet(world, options)
-  const { checks } = fleet
-  const step = () => checks.step()
+  const { machines, zones, keepers, clockRateError } = options
+  const model = { machines: someMachines(machines, zones), keepers, clockRateError }
+  const fleet = new SimFleet(world, model)
+  const step = () => fleet.checks.step()
   fleet.boot()
-  await world.run(2_000, step)
+  await world.run(1_000, step)
   const faults = new Faults(world, fleet, options.faults)
   faults.begin()
   await world.run(settleMs, step)
-  weather(world, fleet)
+  fleet.network.weather = { ...options.network }
+  fleet.weather = { ...options.engine }
   faults.rage(options.faultPauseMsMin, options.faultPauseMsMax)
   await world.run(settleMs + options.safetyMs, step)
   faults.heal()
-  const healedMs = await liveness(world, fleet, options.livenessMs)
-  assert(world.nowMs > 0, 'time passed')
-  return {
-    seed,
-    options,
-    violations: checks.violations,
-    traceHash: world.traceHash,
-    steps: world.steps,
-    healedMs,
-    trace: world.trace,
-    outcomes: faults.outcomes,
-  }
+  const restoredMs = await untilWanted(world, fleet, options.livenessMs)
+  return resultOf(seed, options, world, fleet, restoredMs)
 }
 
-function weather(world: World, { network, weather: engine }: SimFleet): void {
-  if (world.chance(0.5)) {
-    network.weather.loss = world.between(0, 0.1)
-    network.weather.duplicates = world.between(0, 0.1)
-    network.weather.delayMsMax = world.between(2, 200)
-  }
-  if (world.chance(0.6)) {
-    engine.unknown = world.between(0, 0.2)
-    engine.late = world.between(0, 0.2)
-    engine.duplicates = world.between(0, 0.2)
-    engine.reset = world.between(0, 0.02)
-  }
+export function resultOf(
+  seed: number,
+  options: object,
+  world: World,
+  fleet: SimFleet,
+  restoredMs: number,
+): SimResult {
+  const { violations } = fleet.checks
+  const { traceHash, steps, trace } = world
+  const { outcomes } = fleet.operators
+  return { seed, options, violations, traceHash, steps, restoredMs, trace, outcomes }
 }
 
-/** Until all is as wanted and stays so for a while, or the time is up. */
-async function liveness(world: World, fleet: SimFleet, withinMs: number): Promise<number> {
+/** Until all is as wanted and stays so for a while; a violation when the time is up before. */
+export async function untilWanted(
+  world: World,
+  fleet: SimFleet,
+  withinMs: number,
+): Promise<number> {
   const beganMs = world.nowMs
-  const lookMs = 500
-  const steadyMs = 5_000
   let steadySinceMs: number | undefined
   let unmet: string | undefined = 'nothing was looked at'
   while (world.nowMs - beganMs < withinMs) {

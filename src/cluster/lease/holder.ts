@@ -67,6 +67,7 @@ export class LeaseHolder implements Disposable {
   [Symbol.dispose](): void {
     this.#life.abort()
     this.#timer?.[Symbol.dispose]()
+    this.#wake?.()
   }
 
   /** Whether there is anything here that needs the lease; without it is given back. */
@@ -123,7 +124,7 @@ export class LeaseHolder implements Disposable {
         said = message
       }
       const pauseMs = Math.max(leaseTimes.renewMs / 4, began + leaseTimes.renewMs - clock.nowMs())
-      await this.#pause(pauseMs, signal)
+      await this.#pause(pauseMs)
     }
   }
 
@@ -244,10 +245,15 @@ export class LeaseHolder implements Disposable {
     return turn
   }
 
-  async #pause(ms: number, signal: AbortSignal): Promise<void> {
-    const woken = new AbortController()
-    this.#wake = () => woken.abort()
-    await sleep(this.#deps.clock, ms, AbortSignal.any([signal, woken.signal])).catch(() => {})
+  /** Ends early when there is something to do. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#deps.clock.timer(ms, resolve)
+      this.#wake = () => {
+        timer[Symbol.dispose]()
+        resolve()
+      }
+    })
   }
 }
 
