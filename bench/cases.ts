@@ -18,6 +18,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../src/doors/sdk/connect.ts'
 import { launcher, type TestAgent, unitOf, until } from '../test/e2e/harness.ts'
 import { atMost, type Comparison, inTurn, median, timeCommand } from './measure.ts'
+import { measurePlacement } from './placement.ts'
 import { measureRpcCall } from './rpc-call.ts'
 
 export type Case = (agent: TestAgent) => Promise<readonly Comparison[]>
@@ -253,4 +254,5 @@ export const cases: Readonly<Record<string, Case>> = {
   cat,
   ps,
   idle,
+  placement: measurePlacement,
 }

@@ -353,8 +353,8 @@ void clients_copy_output(unsigned stream, const char *bytes, size_t count) {
 }
 
 struct client *clients_taking(unsigned stream) {
-  if (stream_client == NULL || stream_client->gone || !stream_client->wants[stream]) return NULL;
-  return stream_client;
+  if (stream_client == NULL || stream_client->gone || stream_client->leaving) return NULL;
+  return stream_client->wants[stream] ? stream_client : NULL;
 }
 
 bool clients_need(int fd) {

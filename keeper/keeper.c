@@ -103,7 +103,7 @@ static void turn(void) {
   job_tick(now);
   if (log_deadline() <= now) log_tick(now);
   if (notify_deadline() <= now) notify_ready();
-  if (count == 0) output_tick(now);
+  output_tick(now, count == 0);
   record_flush();
 }
 

@@ -320,7 +320,8 @@ ssize_t output_stdin_write(const char *bytes, size_t count);
 void output_stdin_end(void);
 void output_stdin_ready(void);
 uint64_t output_deadline(void);
-void output_tick(uint64_t now);
+/* `idle`: nothing has happened but that time went by. */
+void output_tick(uint64_t now, bool idle);
 
 /* terminal.c */
 int terminal_open(uint16_t rows, uint16_t columns, int *master, int *slave);

@@ -24,19 +24,24 @@ enum {
   DRAIN_READS_MAX = 128,
   /* A terminal does not always say when it takes input again. */
   TERMINAL_RETRY_MS = 20,
+  /* How long an end of output waits to be told. Most programs close theirs by ending, and the end
+     of the job says it too: whoever serves the client is then woken once, not three times. */
+  END_WAIT_MS = 5,
 };
 
 struct source {
   int fd;        /* reading end, -1: none or over */
   int writer_fd; /* our copy of the writing end, -1: none */
   bool ready;
-  bool over;       /* its end was told to the client */
+  bool over;
+  bool untold;     /* its end is yet to be told to the client */
   bool close_soon; /* the client reads it no more */
 };
 
 static const struct spec *spec;
 static struct source sources[2];
 static bool job_over;
+static uint64_t tell_ends_at = NEVER;
 
 static int stdin_fd = -1;        /* our writing end */
 static int stdin_reader_fd = -1; /* between its making and the start of the main process */
@@ -118,8 +123,18 @@ static void end_source(unsigned stream) {
   source->ready = false;
   if (source->over) return;
   source->over = true;
-  struct client *client = spec->stream_output ? clients_taking(stream) : NULL;
-  if (client != NULL) sink_send(client, stream == 0 ? 'O' : 'E', NULL, 0);
+  if (!spec->stream_output) return;
+  source->untold = true;
+  tell_ends_at = now_ms() + END_WAIT_MS;
+}
+
+static void tell_ends(void) {
+  tell_ends_at = NEVER;
+  for (unsigned stream = 0; stream < 2; stream++) {
+    struct client *client = sources[stream].untold ? clients_taking(stream) : NULL;
+    sources[stream].untold = false;
+    if (client != NULL) sink_send(client, stream == 0 ? 'O' : 'E', NULL, 0);
+  }
 }
 
 /* One read. False when there is nothing more now. */
@@ -257,10 +272,12 @@ void output_stdin_ready(void) {
 }
 
 uint64_t output_deadline(void) {
-  return spec != NULL && spec->tty && stdin_blocked ? now_ms() + TERMINAL_RETRY_MS : NEVER;
+  if (spec == NULL || !spec->tty || !stdin_blocked) return tell_ends_at;
+  uint64_t retry_at = now_ms() + TERMINAL_RETRY_MS;
+  return retry_at < tell_ends_at ? retry_at : tell_ends_at;
 }
 
-void output_tick(uint64_t now) {
-  (void)now;
-  if (spec != NULL && spec->tty && stdin_blocked) output_stdin_ready();
+void output_tick(uint64_t now, bool idle) {
+  if (tell_ends_at <= now) tell_ends();
+  if (idle && spec != NULL && spec->tty && stdin_blocked) output_stdin_ready();
 }

@@ -177,9 +177,10 @@ export class FleetUnits implements Disposable {
     const { liveness, machines, ownReport, self } = this.#deps
     const own = self().machineId
     return machines().map(({ machineId, name, zone, labels }) => {
-      const { up, forMs } = liveness.presence(machineId)
+      const { up, forMs, doubted } = liveness.presence(machineId)
+      const presence = up ? 'up' : 'silent'
       const report = machineId === own ? ownReport() : liveness.reportOf(machineId)
-      return { machineId, name, zone, labels, presence: up ? 'up' : 'silent', forMs, report }
+      return { machineId, name, zone, labels, presence, forMs, doubted, report }
     })
   }
 }

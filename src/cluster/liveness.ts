@@ -128,11 +128,20 @@ export class Liveness implements Disposable {
       })
   }
 
-  /** Whether a machine is up, as this one sees it, and for how long that has been so. */
-  presence(machineId: string): { readonly up: boolean; readonly forMs: number } {
-    const watched = this.#watched.get(machineId)
-    if (machineId === this.#deps.self()) return { up: true, forMs: Number.POSITIVE_INFINITY }
-    return { up: watched?.status === 'up', forMs: watched?.forMs ?? 0 }
+  /**
+   * Whether a machine is up, as this one sees it, and for how long that has been so. `doubted`: it
+   * was not heard when it should have been, for long enough to ask it.
+   */
+  presence(machineId: string): {
+    readonly up: boolean
+    readonly forMs: number
+    readonly doubted: boolean
+  } {
+    if (machineId === this.#deps.self()) {
+      return { up: true, forMs: Number.POSITIVE_INFINITY, doubted: false }
+    }
+    const { status, forMs = 0, silentMs = 0 } = this.#watched.get(machineId) ?? {}
+    return { up: status === 'up', forMs, doubted: silentMs >= limits.beatAskMs }
   }
 
   /**

@@ -21,10 +21,13 @@ export interface ConnectOptions {
   readonly reader?: DirectReader
 }
 
+/** `unref()`: no process waits for it any more, until `ref()`. */
+export type UnixSocket = Duplex & { ref(): void; unref(): void }
+
 /**
  * Connects, or throws: `not_found` (no such socket), `unavailable` (nobody listens), and others.
  */
-export function connectUnix(path: string, options: ConnectOptions): Promise<Duplex> {
+export function connectUnix(path: string, options: ConnectOptions): Promise<UnixSocket> {
   const { signal, reader } = options
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(abortError(signal))

@@ -30,8 +30,8 @@ const readableBytesMax = 64 * 1024
 const copyBytesMax = 64 * 1024
 
 export class Output {
-  readonly readable: Readable
   readonly #hooks: OutputHooks
+  #readable: Readable | undefined
   #readableFull = false
   #sink: ByteSink | undefined
   #sinkBytes = 0
@@ -40,14 +40,23 @@ export class Output {
 
   constructor(hooks: OutputHooks) {
     this.#hooks = hooks
-    this.readable = new Readable({
-      highWaterMark: readableBytesMax,
-      read: () => this.#readMore(),
-      destroy: (error, done) => {
-        if (this.#sink === undefined) this.close()
-        done(error)
-      },
-    })
+  }
+
+  /** Made when first needed: most programs write little, and a stream costs more than that. */
+  get readable(): Readable {
+    if (this.#readable === undefined) {
+      this.#readable = new Readable({
+        highWaterMark: readableBytesMax,
+        read: () => this.#readMore(),
+        destroy: (error, done) => {
+          if (this.#sink === undefined) this.close()
+          done(error)
+        },
+      })
+      if (this.#state === 'ended') this.#readable.push(null)
+      else if (this.#state === 'closed') this.#readable.destroy()
+    }
+    return this.#readable
   }
 
   get full(): boolean {
@@ -76,7 +85,7 @@ export class Output {
   end(): void {
     if (this.#state !== 'open') return
     this.#state = 'ended'
-    if (this.#sink === undefined) this.readable.push(null)
+    if (this.#sink === undefined) this.#readable?.push(null)
     else this.#settle()
   }
 
@@ -86,7 +95,7 @@ export class Output {
     this.#state = 'closed'
     this.#pumped?.resolve({ kind: 'closed', error })
     this.#hooks.closed()
-    this.readable.destroy()
+    this.#readable?.destroy()
     this.#hooks.drained()
   }
 
@@ -94,14 +103,15 @@ export class Output {
    * From now on the bytes go to `sink`, what is buffered first. Not after reading from `readable`.
    */
   pumpTo(sink: ByteSink): Promise<PumpEnd> {
-    assert(this.#sink === undefined && !this.readable.readableFlowing, 'an output has one reader')
+    const readable = this.#readable
+    assert(this.#sink === undefined && !readable?.readableFlowing, 'an output has one reader')
     this.#sink = sink
     this.#pumped = Promise.withResolvers<PumpEnd>()
     if (this.#state === 'closed')
       this.#pumped.resolve({ kind: 'closed', error: new Error('closed') })
     for (;;) {
-      const buffered = this.readable.read() as Buffer | null
-      if (buffered === null) break
+      const buffered = readable?.read() as Buffer | null | undefined
+      if (!buffered) break
       this.#toSink(buffered, () => {})
     }
     if (this.#state === 'ended') this.#settle()

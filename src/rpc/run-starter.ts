@@ -1,13 +1,14 @@
 /**
  * Starts attached runs on another machine by their byte stream: one step, no answer to wait for
- * before the program begins. A connection to the relay is kept ready for the next one.
+ * before the program begins. Connections to the relay are kept for the next runs: when a run's
+ * stream is over, its relay says so (frame `Z`) and waits for another.
  */
-import type { Duplex } from 'node:stream'
 import { type Clock, type Timer, withSignal } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
-import { connectUnix } from '../io/sockets.ts'
+import { connectUnix, type UnixSocket } from '../io/sockets.ts'
 import type { RunSocket } from '../kernel/kernel.ts'
 import type { CallOptions, RunSpec } from '../kernel/types.ts'
+import { SlabReader } from './slabs.ts'
 import { type Stdio, StdioConnection } from './stdio.ts'
 
 /** A run that began with its byte stream. */
@@ -18,16 +19,19 @@ export interface StartedRun {
   readonly machine: string
 }
 
-interface Ready {
-  readonly stdio: StdioConnection
-  readonly socket: Duplex
+/** A connection to the relay. */
+interface Line {
+  readonly socket: UnixSocket
+  readonly reader: SlabReader
 }
+
+/** Connections kept while no run needs them. */
+const freeMax = 8
 
 export class RunStarter {
   readonly #clock: Clock
   readonly #where: Required<RunSocket>
-  #ready: Ready | undefined
-  #timer: Timer | undefined
+  readonly #free: { readonly line: Line; readonly timer: Timer }[] = []
 
   constructor(clock: Clock, where: Required<RunSocket>) {
     this.#clock = clock
@@ -36,10 +40,13 @@ export class RunStarter {
 
   /** Errors as System.run; `unknown` when the way there broke after the request was sent. */
   async start(spec: RunSpec, { signal }: CallOptions): Promise<StartedRun> {
-    const { stdio, socket } = this.#takeReady() ?? (await this.#connect(signal))
-    const route = JSON.stringify({ machineId: this.#where.machineId, spec })
-    const begun = stdio.begin(socket, route, { stdin: spec.stdin === 'stream' })
-    void this.#prepare()
+    const { socketPath, machineId } = this.#where
+    const stdio = new StdioConnection({ runId: 'new', socketPath })
+    const line = this.#takeFree(stdio) ?? (await this.#connect(stdio, signal))
+    const begun = stdio.begin(line.socket, JSON.stringify({ machineId, spec }), {
+      stdin: spec.stdin === 'stream',
+      onOver: () => this.#keep(line),
+    })
     try {
       return { stdio, ...(await withSignal(begun, signal)) }
     } catch (error) {
@@ -48,45 +55,41 @@ export class RunStarter {
     }
   }
 
-  #takeReady(): Ready | undefined {
-    const ready = this.#ready
-    this.#ready = undefined
-    this.#timer?.[Symbol.dispose]()
-    this.#timer = undefined
-    if (ready === undefined || ready.socket.destroyed) return undefined
-    keepsProcess(ready.socket, true)
-    return ready
+  async #connect(stdio: StdioConnection, signal: AbortSignal): Promise<Line> {
+    const reader = new SlabReader(stdio.read)
+    const socket = await connectUnix(this.#where.socketPath, { signal, reader })
+    const line: Line = { socket, reader }
+    socket.on('error', () => {})
+    socket.on('close', () => this.#forget(line))
+    return line
   }
 
-  async #connect(signal: AbortSignal): Promise<Ready> {
-    const { socketPath } = this.#where
-    const stdio = new StdioConnection({ runId: 'new', socketPath })
-    const socket = await connectUnix(socketPath, { signal, reader: stdio.reader })
-    return { stdio, socket }
+  #takeFree(stdio: StdioConnection): Line | undefined {
+    const free = this.#free.pop()
+    if (free === undefined) return undefined
+    const { line, timer } = free
+    timer[Symbol.dispose]()
+    // Its `close` has not come yet.
+    if (line.socket.destroyed) return this.#takeFree(stdio)
+    line.socket.ref()
+    line.reader.take = stdio.read
+    return line
   }
 
-  /** Never fails: the next start connects by itself. */
-  async #prepare(): Promise<void> {
-    try {
-      const ready = await this.#connect(new AbortController().signal)
-      if (this.#ready !== undefined) {
-        ready.socket.destroy()
-        return
-      }
-      ready.socket.on('error', () => {})
-      keepsProcess(ready.socket, false)
-      this.#ready = ready
-      const drop = () => this.#takeReady()?.socket.destroy()
-      // Well before the relay lets go of it.
-      this.#timer = this.#clock.timer(limits.relayWaitMs / 2, drop, { background: true })
-    } catch {
-      // Nothing listens there now.
+  #keep(line: Line): void {
+    if (this.#free.length >= freeMax) {
+      line.socket.destroy()
+      return
     }
+    // Well before the relay lets go of it.
+    const drop = () => line.socket.destroy()
+    const timer = this.#clock.timer(limits.relayWaitMs / 2, drop, { background: true })
+    this.#free.push({ line, timer })
   }
-}
 
-function keepsProcess(socket: Duplex, keeps: boolean): void {
-  const handle = socket as Duplex & { ref?(): void; unref?(): void }
-  if (keeps) handle.ref?.()
-  else handle.unref?.()
+  #forget(line: Line): void {
+    const at = this.#free.findIndex((free) => free.line === line)
+    const [free] = at < 0 ? [] : this.#free.splice(at, 1)
+    free?.timer[Symbol.dispose]()
+  }
 }

@@ -6,16 +6,16 @@
  * Signals and window sizes have a connection of their own, opened when first needed: on the first
  * one they would wait behind stdin that the program does not read.
  */
-import { type Duplex, Writable } from 'node:stream'
+import { Writable } from 'node:stream'
 import { assert } from '../base/assert.ts'
 import { asHolonError, HolonError, isErrorCode } from '../base/errors.ts'
 import { signalName } from '../base/signals.ts'
-import { connectUnix } from '../io/sockets.ts'
+import { connectUnix, type UnixSocket } from '../io/sockets.ts'
 import type { StdioAddress } from '../kernel/kernel.ts'
 import type { CallOptions, ExitStatus } from '../kernel/types.ts'
 import { encodeFrame, FrameDecoder, frameHeader, stdinPayloadBytesMax } from './keeper-frames.ts'
 import { type ByteSink, Output, type PumpEnd, writableSink } from './output.ts'
-import { type Slab, SlabPool } from './slabs.ts'
+import { type Slab, SlabReader } from './slabs.ts'
 
 export interface StdioOptions {
   /** Whether the run's stdin is what we write to `stdin`; its keeper must have it as a stream. */
@@ -59,7 +59,8 @@ export async function openStdio(
 ): Promise<Stdio> {
   const stdio = new StdioConnection(address)
   try {
-    const socket = await connectUnix(address.socketPath, { signal, reader: stdio.reader })
+    const reader = new SlabReader(stdio.read)
+    const socket = await connectUnix(address.socketPath, { signal, reader })
     writeRoute(socket, address)
     stdio.start(socket, options)
     return stdio
@@ -78,24 +79,24 @@ const outputOf = { O: 'stdout', E: 'stderr' } as const
 
 /** Made by openStdio and RunStarter. */
 export class StdioConnection implements Stdio {
-  readonly stdin: Writable
   readonly exit: Promise<ExitStatus>
-  readonly reader = {
-    buffer: () => this.#nextBuffer(),
-    chunk: (bytes: Buffer) => this.#chunk(bytes),
-  }
   #address: StdioAddress
   readonly #exit = Promise.withResolvers<ExitStatus>()
   readonly #outputs: Readonly<Record<OutputName, Output>>
-  readonly #slabs = new SlabPool()
   readonly #decoder: FrameDecoder
   readonly #stopped = new Set<(signal: number) => void>()
   readonly #life = new AbortController()
+  readonly #onClose = () => this.#lost()
+  #stdin: Writable | undefined
+  #sendsStdin = true
+  /** What is being read lies in it. */
   #slab: Slab | undefined
-  #socket: Duplex | undefined
-  #control: Promise<Duplex> | undefined
+  #socket: UnixSocket | undefined
+  #control: Promise<UnixSocket> | undefined
   #over = false
   #begun: PromiseWithResolvers<{ readonly runId: string; readonly machine: string }> | undefined
+  /** Who takes the socket back when the stream is over. */
+  #onOver: (() => void) | undefined
 
   constructor(address: StdioAddress) {
     this.#address = address
@@ -108,13 +109,20 @@ export class StdioConnection implements Stdio {
       outputEnd: (type) => this.#outputs[outputOf[type]].end(),
       frame: (type, payload) => this.#frame(type, payload),
     })
-    this.stdin = new Writable({
-      highWaterMark: stdinPayloadBytesMax,
-      // An empty frame would be the end.
-      write: (chunk: Buffer, _encoding, done) =>
-        chunk.length === 0 ? done() : this.#writeStdin(chunk, done),
-      final: (done) => this.#writeStdin(Buffer.alloc(0), done),
-    })
+  }
+
+  get stdin(): Writable {
+    if (this.#stdin === undefined) {
+      this.#stdin = new Writable({
+        highWaterMark: stdinPayloadBytesMax,
+        // An empty frame would be the end.
+        write: (chunk: Buffer, _encoding, done) =>
+          chunk.length === 0 ? done() : this.#writeStdin(chunk, done),
+        final: (done) => this.#writeStdin(Buffer.alloc(0), done),
+      })
+      if (this.#over || !this.#sendsStdin) this.#stdin.destroy()
+    }
+    return this.#stdin
   }
 
   get stdout(): Output['readable'] {
@@ -125,28 +133,39 @@ export class StdioConnection implements Stdio {
     return this.#outputs.stderr.readable
   }
 
-  start(socket: Duplex, options: StdioOptions): void {
+  /** Takes what its socket has read; for a SlabReader. */
+  readonly read = (bytes: Buffer, slab: Slab): boolean => {
+    this.#slab = slab
+    try {
+      this.#decoder.push(bytes)
+    } catch (error) {
+      this.#finish(asHolonError(error, `read the output of run "${this.#address.runId}"`))
+      this.#socket?.destroy()
+    }
+    this.#slab = undefined
+    return !this.#full
+  }
+
+  start(socket: UnixSocket, options: StdioOptions): void {
     this.#socket = socket
-    const { runId, route } = this.#address
-    const letGo =
-      route === undefined
-        ? `the keeper of run "${runId}" ended without saying how it ended`
-        : `the machine of run "${runId}" was lost: how the program ended, or whether, is not known`
-    socket.on('error', () => {})
-    socket.on('close', () =>
-      this.#finish(new HolonError('unavailable', letGo, { outcome: 'unknown', retryable: false })),
-    )
+    socket.on('error', ignore)
+    socket.on('close', this.#onClose)
     socket.write(encodeFrame('A', options.stdin ? 'io' : 'o'))
-    if (!options.stdin) this.stdin.destroy()
+    this.#sendsStdin = options.stdin
+    if (!options.stdin) this.#stdin?.destroy()
     socket.resume()
   }
 
-  /** Has the far side begin a run, and resolves with which it is. Instead of `start` alone. */
+  /**
+   * Has the far side begin a run, and resolves with which it is. Instead of `start` alone. At the
+   * end of the stream `onOver` gets the socket back, unless it went with the stream.
+   */
   begin(
-    socket: Duplex,
+    socket: UnixSocket,
     route: string,
-    options: StdioOptions,
+    options: StdioOptions & { readonly onOver: () => void },
   ): Promise<{ readonly runId: string; readonly machine: string }> {
+    this.#onOver = options.onOver
     this.#begun = Promise.withResolvers()
     // Also when the connection fails before anybody waits.
     this.#begun.promise.catch(() => {})
@@ -184,6 +203,8 @@ export class StdioConnection implements Stdio {
   }
 
   [Symbol.dispose](): void {
+    // A stream that ended by itself leaves its socket to the next one.
+    if (this.#over && this.#onOver !== undefined) return
     this.#finish(new HolonError('cancelled', 'this side let go of the run', { outcome: 'unknown' }))
     this.#socket?.destroy()
   }
@@ -195,23 +216,6 @@ export class StdioConnection implements Stdio {
         if (!this.#over) this.#socket?.write(encodeFrame('P', frame))
       },
     })
-  }
-
-  #nextBuffer(): Buffer {
-    this.#slab = this.#slabs.take()
-    return this.#slab.buffer
-  }
-
-  #chunk(bytes: Buffer): boolean {
-    try {
-      this.#decoder.push(bytes)
-    } catch (error) {
-      this.#finish(asHolonError(error, `read the output of run "${this.#address.runId}"`))
-      this.#socket?.destroy()
-    }
-    this.#slab?.release()
-    this.#slab = undefined
-    return !this.#full
   }
 
   #take(type: 'O' | 'E', bytes: Buffer): void {
@@ -231,6 +235,7 @@ export class StdioConnection implements Stdio {
     if (type === 'X') this.#finish(parseExit(payload.toString()))
     else if (type === 'Q') this.#finish(parseRefusal(payload.toString()))
     else if (type === 'B') this.#hasBegun(payload.toString())
+    else if (type === 'Z') this.#streamOver()
     else if (type === 'T') for (const listener of this.#stopped) listener(payload[0] ?? 0)
     // Others belong to commands and subscriptions, which this connection does not use.
   }
@@ -243,19 +248,40 @@ export class StdioConnection implements Stdio {
     this.#begun?.resolve({ runId, machine })
   }
 
+  /** The relay says that nothing more comes, and waits for the next stream. */
+  #streamOver(): void {
+    const socket = this.#socket
+    this.#lost()
+    if (this.#onOver === undefined) return
+    this.#socket = undefined
+    socket?.off('error', ignore)
+    socket?.off('close', this.#onClose)
+    this.#onOver()
+  }
+
+  /** Nothing more comes; was that to be expected? */
+  #lost(): void {
+    if (this.#over) return
+    const { runId, route } = this.#address
+    const what =
+      route === undefined
+        ? `the keeper of run "${runId}" ended without saying how it ended`
+        : `the machine of run "${runId}" was lost: how the program ended, or whether, is not known`
+    this.#finish(new HolonError('unavailable', what, { outcome: 'unknown', retryable: false }))
+  }
+
   /** The run is over, or lost to us; the first of these counts. */
   #finish(end: ExitStatus | HolonError): void {
     if (this.#over) return
     this.#over = true
     this.#outputs.stdout.end()
     this.#outputs.stderr.end()
-    this.stdin.destroy()
-    this.#life.abort()
-    this.#control?.then(
-      (control) => control.end(),
-      () => {},
-    )
-    this.#socket?.end()
+    this.#stdin?.destroy()
+    if (this.#control !== undefined) this.#life.abort()
+    this.#control?.then((control) => control.end(), ignore)
+    if (this.#onOver === undefined) this.#socket?.end()
+    // What is left to be said concerns only who takes it back.
+    else this.#socket?.unref()
     if (end instanceof HolonError) {
       this.#begun?.reject(end)
       this.#exit.reject(end)
@@ -292,7 +318,7 @@ export class StdioConnection implements Stdio {
     )
   }
 
-  async #openControl(): Promise<Duplex> {
+  async #openControl(): Promise<UnixSocket> {
     const control = await connectUnix(this.#address.socketPath, { signal: this.#life.signal })
     writeRoute(control, this.#address)
     control.on('error', () => {})
@@ -301,8 +327,10 @@ export class StdioConnection implements Stdio {
   }
 }
 
+function ignore(): void {}
+
 /** To a run elsewhere the way leads through a relay, which must be told first. */
-function writeRoute(socket: Duplex, { route }: StdioAddress): void {
+function writeRoute(socket: UnixSocket, { route }: StdioAddress): void {
   if (route !== undefined) socket.write(encodeFrame('R', route))
 }
 

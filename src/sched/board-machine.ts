@@ -1,4 +1,5 @@
 /** One machine on the board: what it says of itself, and what is counted with there. */
+import type { MachineReport } from '../kernel/types.ts'
 import type { Reservation } from '../unit/placement-rules.ts'
 import type { BoardUnit } from './board-unit.ts'
 import { loadOf } from './load.ts'
@@ -7,6 +8,7 @@ import type { Zone } from './zones.ts'
 
 export interface MachineFacts extends JudgedMachine {
   readonly machineId: string
+  readonly report: MachineReport | undefined
   /** Why nothing new is placed there; undefined where it may be. */
   readonly closed: Closed | undefined
 }
@@ -34,12 +36,12 @@ export class BoardMachine {
   /** What came or went here is in the report: that is newer. */
   isSettled = true
   #instances = 0
-  #load = 0
+  #load: number
 
   constructor(facts: MachineFacts, leaf: Zone) {
     this.facts = facts
     this.leaf = leaf
-    this.learn(facts)
+    this.#load = supposedLoad(facts.report)
   }
 
   get id(): string {
@@ -70,10 +72,11 @@ export class BoardMachine {
 
   learn(facts: MachineFacts): void {
     const { report } = facts
-    if (report !== undefined && report !== this.facts.report) this.isSettled = true
+    const isNews = report !== this.facts.report
     this.facts = facts
-    // Of a machine that has said nothing yet: as if half busy.
-    this.#load = report === undefined ? 0.5 : loadOf(report)
+    if (!isNews) return
+    this.isSettled = true
+    this.#load = supposedLoad(report)
   }
 
   hosted(unit: BoardUnit): number {
@@ -112,6 +115,11 @@ export class BoardMachine {
     const crowd = this.#instances / (this.#instances + crowdPerCore * cpus)
     return this.#load + reserved + crowd
   }
+}
+
+/** A machine that has said nothing yet is taken for half busy. */
+function supposedLoad(report: MachineReport | undefined): number {
+  return report === undefined ? 0.5 : loadOf(report)
 }
 
 /** Which of what an instance reserves is not there. */

@@ -24,7 +24,10 @@ export class BoardUnit {
   readonly deadEnds = new DeadEnds()
   /** Instances by zone, none of them 0; without those on machines that are leaving. */
   readonly #zones = new Map<Zone, number>()
-  readonly #apart = new Map<string, boolean>()
+  readonly #apartNames: ReadonlySet<string>
+  readonly #apartPatterns: readonly string[]
+  /** Of names that were asked for: matching takes much longer than all else here. */
+  readonly #apartMatches = new Map<string, boolean>()
 
   constructor(
     name: string,
@@ -37,6 +40,9 @@ export class BoardUnit {
     this.unfit = unfit
     this.pool = pools.pool
     this.preferred = pools.preferred
+    const isName = (pattern: string) => /^[\w:.@-]+$/.test(pattern)
+    this.#apartNames = new Set(rules.apart.filter(isName))
+    this.#apartPatterns = rules.apart.filter((pattern) => !isName(pattern))
   }
 
   inZone(zone: Zone): number {
@@ -60,11 +66,16 @@ export class BoardUnit {
   /** Whether Apart= of this one names the other. */
   shuns(name: string): boolean {
     if (this.rules.apart.length === 0) return false
-    const known = this.#apart.get(name)
+    return this.#apartNames.has(name) || this.#matchesApart(name)
+  }
+
+  #matchesApart(name: string): boolean {
+    if (this.#apartPatterns.length === 0) return false
+    const known = this.#apartMatches.get(name)
     if (known !== undefined) return known
-    const found = this.rules.apart.some((pattern) => globMatches(pattern, name))
-    this.#apart.set(name, found)
-    return found
+    const matches = this.#apartPatterns.some((pattern) => globMatches(pattern, name))
+    this.#apartMatches.set(name, matches)
+    return matches
   }
 
   prefers(machine: BoardMachine): boolean {

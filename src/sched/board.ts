@@ -99,7 +99,7 @@ export class Board {
     if (known !== undefined) this.removeUnit(known)
     this.units.set(name, unit)
     if (rules.apart.length > 0) this.#withApart += 1
-    this.#loosen()
+    this.#version += 1
     for (const [slot, machines] of slots) {
       unit.slots.set(slot, [])
       for (const machine of machines) this.put(unit, slot, machine)

@@ -6,7 +6,7 @@
 
 import type { Board } from './board.ts'
 import type { BoardUnit } from './board-unit.ts'
-import { reasonFor, refusal } from './fit.ts'
+import { detailOf, groupOf, refusal } from './fit.ts'
 
 export interface Explanation {
   /** All machines that are known. */
@@ -22,7 +22,13 @@ export interface Refusal {
   readonly why: string
   readonly count: number
   /** Some of them, by name. */
-  readonly examples: readonly { readonly machine: string; readonly why: string }[]
+  readonly examples: readonly Example[]
+}
+
+export interface Example {
+  readonly machine: string
+  /** "mem is 1.0G, not >=2G"; absent where there is no more to say. */
+  readonly detail?: string
 }
 
 const groupsMax = 12
@@ -33,7 +39,7 @@ export function explain(
   unit: BoardUnit,
   avoid: ReadonlySet<string> = new Set(),
 ): Explanation {
-  const groups = new Map<string, { count: number; examples: { machine: string; why: string }[] }>()
+  const groups = new Map<string, { count: number; readonly examples: Example[] }>()
   let fitting = 0
   for (const machine of board.machines.values()) {
     const filter = refusal(board, unit, machine, avoid)
@@ -41,14 +47,13 @@ export function explain(
       fitting += 1
       continue
     }
-    const { group, why } = reasonFor(board, unit, machine, filter)
-    const known = groups.get(group)
-    const example = { machine: machine.name, why }
-    if (known === undefined) groups.set(group, { count: 1, examples: [example] })
-    else {
-      known.count += 1
-      if (known.examples.length < examplesMax) known.examples.push(example)
-    }
+    const why = groupOf(board, unit, machine, filter)
+    const group = groups.get(why) ?? { count: 0, examples: [] }
+    groups.set(why, group)
+    group.count += 1
+    if (group.examples.length >= examplesMax) continue
+    const detail = detailOf(unit, machine, filter)
+    group.examples.push({ machine: machine.name, ...(detail === undefined ? {} : { detail }) })
   }
   const refusals = [...groups]
     .map(([why, { count, examples }]) => ({ why, count, examples: examples.sort(byMachine) }))
@@ -56,7 +61,7 @@ export function explain(
   return { machines: board.machines.size, fitting, refusals: bounded(refusals) }
 }
 
-function byMachine(a: { readonly machine: string }, b: { readonly machine: string }): number {
+function byMachine(a: Example, b: Example): number {
   return a.machine < b.machine ? -1 : 1
 }
 
@@ -72,8 +77,8 @@ function bounded(refusals: readonly Refusal[]): readonly Refusal[] {
 export function summary({ machines, fitting, refusals }: Explanation): string {
   if (machines === 0) return 'there are no machines'
   const parts = refusals.map(({ why, count, examples: [example] }) => {
-    const isTelling = example !== undefined && example.why !== why
-    return `${count} ${why}${isTelling ? ` (${example.machine}: ${example.why})` : ''}`
+    const { machine, detail } = example ?? {}
+    return `${count} ${why}${detail === undefined ? '' : ` (${machine}: ${detail})`}`
   })
   const fit = fitting === 0 ? 'no machine fits' : `${fitting} fit`
   return parts.length === 0 ? `all ${machines} fit` : `${fit}: of ${machines}, ${parts.join(', ')}`

@@ -57,65 +57,56 @@ function enemy(board: Board, unit: BoardUnit, machine: BoardMachine): BoardUnit 
   return undefined
 }
 
-/** What a filter says: to count machines by, and of this machine alone. */
-export interface Reason {
-  readonly group: string
-  readonly why: string
-}
-
-/** The filter must be the one that refused it. */
-export function reasonFor(
+/** By what a refused machine is counted: "not disk=ssd", "cordoned". */
+export function groupOf(
   board: Board,
   unit: BoardUnit,
   machine: BoardMachine,
   filter: Filter,
-): Reason {
+): string {
   const { rules } = unit
   switch (filter) {
     case 'closed':
-      return alike(machine.closed ?? '')
+      return machine.closed ?? ''
     case 'avoided':
-      return alike('not again where it is or was')
+      return 'not again where it is or was'
     case 'unfit':
-      return alike(unit.unfit.get(machine.id) ?? '')
-    case 'require':
-      return requireReason(unit, machine)
+      return unit.unfit.get(machine.id) ?? ''
+    case 'require': {
+      const first = firstUnmet(unit.pool.requirements, machine.facts)
+      return first === undefined ? '' : `not ${first.property}${first.comparison}${first.value}`
+    }
     case 'per-node':
-      return alike(`with PerNode=${rules.perNode} of it`)
+      return `with PerNode=${rules.perNode} of it`
     case 'with':
-      return alike(`without ${missingCompanion(board, unit, machine)}`)
+      return `without ${missingCompanion(board, unit, machine)}`
     case 'apart':
-      return alike(`apart from ${enemy(board, unit, machine)?.name}`)
+      return `apart from ${enemy(board, unit, machine)?.name}`
     case 'room':
-      return roomReason(unit, machine)
+      return lacking(machine.room, rules.reserve) === 'cpus'
+        ? `without room for cpus=${rules.reserve.cpus}`
+        : `without room for mem=${gibibytes(rules.reserve.memoryBytes)}`
   }
 }
 
-function alike(text: string): Reason {
-  return { group: text, why: text }
-}
-
-const saidNothing = 'has said nothing of itself yet'
-
-function requireReason({ pool }: BoardUnit, { facts }: BoardMachine): Reason {
-  const first = firstUnmet(pool.requirements, facts)
-  if (first === undefined) return alike('not open')
-  const group = `not ${first.property}${first.comparison}${first.value}`
-  const why = unmet([first], facts) ?? ''
-  return { group, why: facts.report === undefined ? `${why}, or it ${saidNothing}` : why }
-}
-
-function roomReason({ rules }: BoardUnit, machine: BoardMachine): Reason {
-  if (machine.facts.report === undefined) return alike(saidNothing)
-  const { cpus, memoryBytes } = rules.reserve
-  const { room } = machine
-  if (lacking(room, rules.reserve) === 'cpus') {
-    const left = Math.max(0, room.cpus).toFixed(1)
-    return { group: `without room for cpus=${cpus}`, why: `${left} cores are not reserved` }
+/** What there is to say of the one machine, beyond its group; undefined for nothing. */
+export function detailOf(
+  { pool, rules }: BoardUnit,
+  machine: BoardMachine,
+  filter: Filter,
+): string | undefined {
+  if (filter !== 'require' && filter !== 'room') return undefined
+  const unknown = 'it has said nothing of itself yet'
+  const isKnown = machine.facts.report !== undefined
+  if (filter === 'require') {
+    const why = unmet(pool.requirements, machine.facts)
+    return isKnown ? why : `${why}, and ${unknown}`
   }
-  const left = gibibytes(Math.max(0, room.memoryBytes))
-  const group = `without room for mem=${gibibytes(memoryBytes)}`
-  return { group, why: `${left} of memory is not reserved` }
+  if (!isKnown) return unknown
+  const { cpus, memoryBytes } = machine.room
+  return lacking(machine.room, rules.reserve) === 'cpus'
+    ? `${Math.max(0, cpus).toFixed(1)} cores are not reserved`
+    : `${gibibytes(Math.max(0, memoryBytes))} of memory is not reserved`
 }
 
 function gibibytes(bytes: number): string {

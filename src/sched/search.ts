@@ -30,7 +30,7 @@ export interface Wish {
   readonly deadEnds: DeadEnds
 }
 
-/** So many machines are all looked at. */
+/** A pool of so many machines is small: all of them are looked at. */
 const machinesScanned = 64
 /** Of more, so many are taken at random until so many of them fit. */
 const drawsMax = 16
@@ -54,6 +54,7 @@ class Search {
   readonly #wish: Wish
   readonly #dead: Set<PoolNode>
   readonly #nearZones: ReadonlySet<Zone>
+  #size = 0
 
   constructor(board: Board, random: Random, unit: BoardUnit, wish: Wish) {
     this.#board = board
@@ -66,6 +67,7 @@ class Search {
 
   run(): BoardMachine | undefined {
     const { root } = this.#pool()
+    this.#size = root.size
     for (let breadth = zonesAtOnce; ; breadth *= 2) {
       const leaves = this.#leastLeaves(root, breadth)
       if (leaves.length === 0) return undefined
@@ -152,9 +154,10 @@ class Search {
     return leaves.flatMap((leaf) => (this.#isScanned(leaf) ? [] : this.#scan(leaf)))
   }
 
-  /** A small leaf, or one in which machines without an instance are not found by chance. */
+  /** No work, or a leaf in which machines without an instance are not found by chance. */
   #isScanned({ size, zone }: PoolNode): boolean {
-    return size <= machinesScanned || this.#unit.inZone(zone) * 2 >= size
+    if (size <= drawsMax || this.#size <= machinesScanned) return true
+    return this.#unit.inZone(zone) * 2 >= size
   }
 
   #scan(leaf: PoolNode): readonly BoardMachine[] {
@@ -169,7 +172,7 @@ class Search {
     const found = this.#drawFrom(leaf)
     const preferred = this.#unit.preferred?.node(leaf.zone)
     if (preferred !== undefined) found.push(...this.#drawFrom(preferred))
-    if (near?.leaf === leaf.zone && this.#fits(near)) found.push(near)
+    if (found.length > 0 && near?.leaf === leaf.zone && this.#fits(near)) found.push(near)
     return found
   }
 

@@ -290,10 +290,10 @@ export class SimMachine {
 
   #controlled({ liveness }: Agent): readonly ControlledMachine[] {
     return this.#deps.machines().map(({ machineId, name, zone, labels }) => {
-      const { up, forMs } = liveness.presence(machineId)
+      const { up, forMs, doubted } = liveness.presence(machineId)
       const presence = up ? 'up' : 'silent'
       const report = liveness.reportOf(machineId)
-      return { machineId, name, zone, labels, presence, forMs, report }
+      return { machineId, name, zone, labels, presence, forMs, doubted, report }
     })
   }
 

@@ -16,10 +16,21 @@ test('stream: starts when the client attaches, gives output and end, leaves noth
   const client = job.attach()
   assert.equal(await client.end(), 'code 3')
   assert.deepEqual([client.text('O'), client.text('E')], ['out\n', 'err\n'])
-  assert.equal(client.all('O').at(-1)?.length, 0)
-  assert.equal(client.all('E').at(-1)?.length, 0)
+  assert.equal(client.frames.at(-1)?.type, 'X')
   await until('the directory to go', () => !existsSync(job.dir))
   await until('the keeper to go', () => !isAlive(job.keeperPid))
+})
+
+test('stream: the end of one output is told while the job goes on', async () => {
+  await using nursery = new Nursery()
+  const script = 'echo out; exec >&-; read line; echo "$line" >&2'
+  const job = await nursery.start('a', [...stream, 'stdin=stream', ...sh(script)])
+  const client = job.attach('io')
+  await until('the end of stdout', () => client.all('O').at(-1)?.length === 0, client.describe)
+  assert.deepEqual([client.all('X'), client.all('E')], [[], []])
+  client.send('I', 'more\n')
+  assert.equal(await client.end(), 'code 0')
+  assert.deepEqual([client.text('O'), client.text('E')], ['out\n', 'more\n'])
 })
 
 test('stream: failed exec and signals are told in the X frame', async () => {

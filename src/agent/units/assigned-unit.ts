@@ -180,7 +180,7 @@ export class AssignedUnit {
     await Promise.all([...this.#assigned.keys()].map((slot) => this.end(slot, why, signal)))
   }
 
-  /** What runs under the lease's epoch ends with it; a keeper that does not answer ends it sooner. */
+  /** What runs under the lease's epoch ends with it; where the keeper is not told, sooner. */
   extend({ epoch, until }: HeldLease): void {
     for (const { instance, record } of this.#assigned.values()) {
       if (record.epoch !== epoch || isOver(instance)) continue

@@ -32,6 +32,8 @@ export interface ControlledMachine {
   readonly presence: Presence
   /** How long it has been so. */
   readonly forMs: number
+  /** It was not heard when it should have been: it may be silent soon. */
+  readonly doubted: boolean
   readonly report: MachineReport | undefined
 }
 

@@ -7,6 +7,8 @@ export interface ZoneMember {
   readonly zone: string
   readonly presence: 'up' | 'silent' | 'gone'
   readonly forMs: number
+  /** Not heard when it should have been: of many that are lost, one is silent before the others. */
+  readonly doubted: boolean
 }
 
 const silentShareMax = 0.3
@@ -18,12 +20,12 @@ const silentAtOnceMs = 300_000
 /** By zone, why evictions are paused there. */
 export function evictionPause(machines: readonly ZoneMember[]): ReadonlyMap<string, string> {
   const zones = new Map<string, { size: number; silent: number }>()
-  for (const { zone, presence, forMs } of machines) {
+  for (const { zone, presence, forMs, doubted } of machines) {
     if (presence === 'silent' && forMs > silentAtOnceMs) continue
     const counts = zones.get(zone) ?? { size: 0, silent: 0 }
     zones.set(zone, counts)
     counts.size += 1
-    if (presence === 'silent') counts.silent += 1
+    if (presence === 'silent' || doubted) counts.silent += 1
   }
   const paused = new Map<string, string>()
   for (const [zone, { size, silent }] of zones) {

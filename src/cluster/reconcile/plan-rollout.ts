@@ -9,6 +9,7 @@ import type { RolloutRecord, SpecRecord } from './records.ts'
 import type { UnitView } from './unit-view.ts'
 
 const historyMax = 10
+const turnComes = 'its turn in the rollout comes when others are ready'
 
 export interface RolloutPlan {
   readonly slots: readonly SlotOutcome[]
@@ -99,19 +100,14 @@ function advance(
   const inOrder = [...outdated.filter((seen) => !view.isReady(seen)), ...ready]
   const reason = status === 'failed' ? 'the change is taken back' : 'its unit changed'
   let room = roomAtFirst
-  let readyLeft = view.readyCount()
   return inOrder.map((seen) => {
     const { record } = seen
-    const isReady = view.isReady(seen)
-    const isMended = status === 'failed' && !isReady
-    if (room <= 0 && !isMended) {
-      return wait(record.slot, 'its turn in the rollout comes when others are ready')
-    }
+    const isMended = status === 'failed' && !view.isReady(seen)
+    if (room <= 0 && !isMended) return wait(record.slot, turnComes)
     room -= 1
-    if (isReady && readyLeft - 1 < view.floor && !record.exclusive) {
-      return prepareNext(view, seen, reason)
+    if (!view.mayEnd(seen, record.exclusive)) {
+      return record.exclusive ? wait(record.slot, turnComes) : prepareNext(view, seen, reason)
     }
-    if (isReady) readyLeft -= 1
     return change(view, seen, { ...record, spec: to, generation: record.generation + 1 }, reason)
   })
 }

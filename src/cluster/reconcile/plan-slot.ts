@@ -56,13 +56,17 @@ export function keep(view: UnitView, slot: number, onlyOn?: string): SlotOutcome
   if (view.context.presence(record.machineId) !== 'up') return replaceLost(view, seen, onlyOn)
   if (record.exclusive) return keepExclusive(view, seen)
   if (record.next !== undefined) return withNext(view, seen, record.next)
-  return onlyOn === undefined ? keepAvailable(view, seen) : undefined
+  return keepAvailable(view, seen, onlyOn)
 }
 
-function keepAvailable(view: UnitView, seen: SeenSlot): SlotOutcome | undefined {
+function keepAvailable(
+  view: UnitView,
+  seen: SeenSlot,
+  onlyOn: string | undefined,
+): SlotOutcome | undefined {
   const { slot, machineId } = seen.record
-  const failure = view.failureOf(seen)
-  if (failure !== undefined) return assign(view, slot, seen, { reason: failure, failure })
+  const failure = view.failureOf(seen, onlyOn !== undefined)
+  if (failure !== undefined) return assign(view, slot, seen, { reason: failure, failure, onlyOn })
   if (!view.context.isDraining(machineId)) return undefined
   return prepareNext(view, seen, `${view.context.nameOf(machineId)} is drained`)
 }
@@ -109,8 +113,7 @@ function reasonToStay(view: UnitView, seen: SeenSlot): string | undefined {
   const { slot, machineId } = seen.record
   const place = view.context.place(slot, new Set([machineId]))
   if (place.kind === 'nowhere') return place.why
-  if (!view.isReady(seen) || view.readyCount() > view.floor) return undefined
-  return 'there would be fewer than MinInstances='
+  return view.mayEnd(seen) ? undefined : 'there would be fewer than MinInstances='
 }
 
 function takeFromLost(view: UnitView, seen: SeenSlot, reason: string): SlotOutcome {

@@ -58,6 +58,8 @@ const failuresMax = 8
 export class UnitView {
   readonly input: UnitPlanInput
   readonly context: PlanContext
+  /** Of the ready ones, how many this plan ends. */
+  #ended = 0
 
   constructor(input: UnitPlanInput, context: PlanContext) {
     this.input = input
@@ -86,8 +88,24 @@ export class UnitView {
     return hosted.phase === 'ended' || hosted.forMs >= this.input.settleMs
   }
 
+  /** What is asked to stop counts no more, whatever its machine last said of it. */
   readyCount(): number {
-    return [...this.input.slots.values()].filter((seen) => this.isReady(seen)).length
+    const { slots } = this.input
+    return [...slots.values()].filter((seen) => seen.record.wish === 'run' && this.isReady(seen))
+      .length
+  }
+
+  /**
+   * Whether one that is ready may be ended before another one is; it counts as ended then, for all
+   * that is decided after it. `orNever`: it cannot be otherwise, and all others are ready.
+   */
+  mayEnd(seen: SeenSlot, orNever = false): boolean {
+    if (!this.isReady(seen)) return true
+    const left = this.readyCount() - this.#ended
+    const places = [...this.input.slots.values()].filter(({ record }) => record.machineId !== '')
+    if (left <= this.floor && !(orNever && left === places.length)) return false
+    this.#ended += 1
+    return true
   }
 
   /** Never fewer ready instances than this by a decision of ours. */
@@ -107,15 +125,18 @@ export class UnitView {
     return isVoid(this.context.lease(record.machineId)?.lease, record.claim)
   }
 
-  /** Why it is to be tried elsewhere; undefined while it is well, or it is too early. */
-  failureOf(seen: SeenSlot): string | undefined {
+  /**
+   * Why it is to be tried elsewhere, or again where it is bound to; undefined while it is well, or
+   * it is too early.
+   */
+  failureOf(seen: SeenSlot, isBound = false): string | undefined {
     const { machineId } = seen.record
     const name = this.context.nameOf(machineId)
-    if (this.#isNotTakenUp(seen)) return `${name} did not take it up`
+    if (!isBound && this.#isNotTakenUp(seen)) return `${name} did not take it up`
     const hosted = this.hosted(seen, machineId)
     if (hosted?.phase !== 'failed' && hosted?.phase !== 'refused') return undefined
     const tries = this.failures(seen).length
-    const pauseMs = hosted.phase === 'refused' ? 0 : failedPauseMs * 2 ** tries
+    const pauseMs = hosted.phase === 'refused' && !isBound ? 0 : failedPauseMs * 2 ** tries
     if (hosted.forMs < pauseMs && tries < failuresMax) return undefined
     return `it ${hosted.phase === 'failed' ? 'failed' : 'was refused'} on ${name}: ${hosted.why}`
   }

@@ -5,7 +5,7 @@
  */
 import type { Duplex } from 'node:stream'
 import type { DirectReader } from '../../io/sockets.ts'
-import { type Slab, SlabPool } from '../../rpc/slabs.ts'
+import { type Slab, slabs } from '../../rpc/slabs.ts'
 
 /** The bytes are valid during the call; longer for who holds the slab, or if there is none. */
 export type TakeBytes = (bytes: Buffer, slab?: Slab) => void
@@ -21,24 +21,25 @@ export class ByteSource {
     buffer: () => this.#room(),
     chunk: (bytes) => this.#came(bytes.length),
   }
-  readonly #slabs = new SlabPool()
   #take: TakeBytes | undefined
   #slab: Slab | undefined
   #from = 0
   #to = 0
   #asked = false
 
-  /** Hands on what `socket` reads, from now on until it closes. */
-  read(socket: Duplex, take: TakeBytes): void {
+  /** Hands on what `socket` reads, from now on until it closes, or the result is called. */
+  read(socket: Duplex, take: TakeBytes): () => void {
     this.#take = take
     // Only one of the two ever brings bytes.
-    socket.on('data', (bytes: Buffer) => take(bytes))
-    socket.on('end', () => this.#handOn())
-    socket.on('close', () => {
-      this.#handOn()
-      this.#slab?.release()
-      this.#slab = undefined
-      this.#take = undefined
+    return listen(socket, {
+      data: (bytes: Buffer) => take(bytes),
+      end: () => this.#handOn(),
+      close: () => {
+        this.#handOn()
+        this.#slab?.release()
+        this.#slab = undefined
+        this.#take = undefined
+      },
     })
   }
 
@@ -49,7 +50,7 @@ export class ByteSource {
       this.#slab = undefined
     }
     if (this.#slab === undefined) {
-      this.#slab = this.#slabs.take()
+      this.#slab = slabs.take()
       this.#from = 0
       this.#to = 0
     }
@@ -73,5 +74,18 @@ export class ByteSource {
     const bytes = slab.buffer.subarray(this.#from, this.#to)
     this.#from = this.#to
     this.#take?.(bytes, slab)
+  }
+}
+
+type Listeners = {
+  readonly [event in 'data' | 'drain' | 'end' | 'error' | 'close']?: (bytes: Buffer) => void
+}
+
+/** Adds listeners; the result takes them off again. */
+export function listen(socket: Duplex, listeners: Listeners): () => void {
+  const entries = Object.entries(listeners)
+  for (const [event, listener] of entries) socket.on(event, listener)
+  return () => {
+    for (const [event, listener] of entries) socket.off(event, listener)
   }
 }

@@ -39,6 +39,7 @@ async function twoMachines(keeper: (socket: Socket) => void, clock: Clock = real
   const at = (name: string) => join(dir, name)
   const between: Socket[] = []
   let dials = 0
+  let programs = 0
   const farServer = new StreamServer(clock, async (request, options) => {
     if ('spec' in request) {
       const begun = { runId: 'fresh', machine: `${request.spec.argv[0]} of ${request.user}` }
@@ -60,12 +61,17 @@ async function twoMachines(keeper: (socket: Socket) => void, clock: Clock = real
   const servers = [
     await listen(at('keeper'), keeper),
     await listen(at('between'), (socket) => farServer.accept(socket)),
-    await listen(at('relay'), (socket) => relay.accept(socket, { user: 'alice' })),
+    await listen(at('relay'), (socket) => {
+      programs++
+      relay.accept(socket, { user: 'alice' })
+    }),
   ]
   return {
     relayPath: at('relay'),
     between,
     dials: () => dials,
+    /** Connections of programs. */
+    programs: () => programs,
     address: (run = 'r1') => ({
       runId: run,
       socketPath: at('relay'),
@@ -113,19 +119,57 @@ test('Relay carries stdio and exit status, and uses one connection for many runs
   assert.ok(two.dials() <= 3, `${two.dials()} connections for 20 runs, one after another`)
 })
 
-test('RunStarter begins runs in one step, on a connection kept ready', async () => {
+test('RunStarter begins runs in one step, one after another on the same connections', async () => {
   using two = await twoMachines(echoKeeper)
   const starter = new RunStarter(realClock, { socketPath: two.relayPath, machineId: 'm2' })
   const spec = { argv: ['cat'], env: {}, cwd: '/', stdin: 'stream', detached: false } as const
-  for (let i = 0; i < 5; i++) {
+  for (let run = 0; run < 5 || two.programs() > run / 2; run++) {
+    assert.ok(run < 200, `${two.programs()} connections for ${run} runs, one after another`)
     const { stdio, runId, machine } = await starter.start(spec, { signal: never })
     assert.deepEqual([runId, machine], ['fresh', 'cat of alice'])
-    stdio.stdin.end(`hello ${i}`)
+    stdio.stdin.end(`hello ${run}`)
     let text = ''
     for await (const chunk of stdio.stdout) text += chunk.toString()
-    assert.equal(text, `hello ${i}`)
+    assert.equal(text, `hello ${run}`)
     assert.deepEqual(await stdio.exit, { code: 3 })
   }
+})
+
+test('RunStarter brings nothing of one run to the next on the same connection', async () => {
+  const heard: string[] = []
+  using two = await twoMachines((socket) => {
+    const run = heard.push('') - 1
+    socket.on('error', () => {})
+    socket.on('data', (chunk: Buffer) => {
+      heard[run] += chunk.toString('latin1')
+      // Ends at once, whatever else the program still sends.
+      socket.end(encodeFrame('X', `code ${run}`))
+    })
+  })
+  const starter = new RunStarter(realClock, { socketPath: two.relayPath, machineId: 'm2' })
+  const spec = { argv: ['cat'], env: {}, cwd: '/', stdin: 'stream', detached: false } as const
+  const runs = 20
+  for (let run = 0; run < runs; run++) {
+    const { stdio } = await starter.start(spec, { signal: never })
+    for (let i = 0; i < 50; i++) stdio.stdin.write(`<${run}>`)
+    assert.deepEqual(await stdio.exit, { code: run })
+  }
+  for (const [run, text] of heard.entries()) {
+    const others = [...text.matchAll(/<(\d+)>/g)].filter((match) => Number(match[1]) !== run)
+    assert.deepEqual(others, [], `run ${run} heard ${text}`)
+  }
+})
+
+test('RunStarter does not give back the connection of a run that was let go', async () => {
+  using two = await twoMachines((socket) => void socket.on('error', () => {}).resume())
+  const starter = new RunStarter(realClock, { socketPath: two.relayPath, machineId: 'm2' })
+  const spec = { argv: ['cat'], env: {}, cwd: '/', stdin: 'stream', detached: false } as const
+  const first = await starter.start(spec, { signal: never })
+  first.stdio[Symbol.dispose]()
+  await assert.rejects(first.stdio.exit, /let go/)
+  const second = await starter.start(spec, { signal: never })
+  assert.equal(two.programs(), 2)
+  second.stdio[Symbol.dispose]()
 })
 
 test('Relay says what the other machine refused', async () => {

@@ -1,7 +1,7 @@
 /**
  * The near side of byte streams: a program here connects to its user's relay socket, says where it
  * wants to (frame `R`), and its frames are passed between its connection and one to that machine.
- * Connections between machines are used again: a run costs no TLS handshake.
+ * Both are used again: a run costs no TLS handshake, and a program that starts many connects once.
  */
 import type { Duplex } from 'node:stream'
 import { type Clock, deadline, type Timer } from '../../base/clock.ts'
@@ -10,7 +10,7 @@ import { limits } from '../../base/limits.ts'
 import { encodeFrame } from '../../rpc/keeper-frames.ts'
 import type { Dial } from '../links.ts'
 import type { PeerCaller } from '../peer.ts'
-import { ByteSource } from './byte-source.ts'
+import { ByteSource, listen } from './byte-source.ts'
 import { FrameGate, relayFrames } from './frame-gate.ts'
 import { encodeStreamRequest, parseRoute } from './route.ts'
 import { StreamEnd } from './stream-end.ts'
@@ -38,34 +38,10 @@ export class Relay implements Disposable {
     this.#deps = deps
   }
 
-  /** Serves one connection of a program of this user. Owns it. */
+  /** Serves one connection of a program of this user, for one stream after another. Owns it. */
   accept(local: Duplex, caller: PeerCaller): void {
-    const timer = this.#deps.clock.timer(limits.relayWaitMs, () => local.destroy(), {
-      background: true,
-    })
     local.on('error', () => {})
-    local.on('close', () => timer[Symbol.dispose]())
-    const early: Buffer[] = []
-    let route: string | undefined
-    const gate = new FrameGate([relayFrames.route], {
-      pass: (bytes) => early.push(bytes),
-      taken: (_type, payload) => {
-        route = payload.toString()
-      },
-    })
-    const onData = (chunk: Buffer) => {
-      try {
-        gate.push(chunk)
-      } catch {
-        local.destroy()
-      }
-      if (route === undefined) return
-      timer[Symbol.dispose]()
-      local.off('data', onData)
-      local.pause()
-      void this.#connect(local, route, caller, early)
-    }
-    local.on('data', onData)
+    this.#awaitRoute(local, caller)
   }
 
   /** Ends all streams to a machine that is not to be talked to any more. */
@@ -80,6 +56,37 @@ export class Relay implements Disposable {
   [Symbol.dispose](): void {
     for (const machineId of [...this.#free.keys()]) this.drop(machineId)
     for (const end of this.#ends) end.destroy()
+  }
+
+  /** What comes before the route was meant for the stream before. */
+  #awaitRoute(local: Duplex, caller: PeerCaller): void {
+    const timer = this.#deps.clock.timer(limits.relayWaitMs, () => local.destroy(), {
+      background: true,
+    })
+    const early: Buffer[] = []
+    let route: string | undefined
+    const gate = new FrameGate([relayFrames.route], {
+      pass: (bytes) => {
+        if (route !== undefined) early.push(bytes)
+      },
+      taken: (_type, payload) => {
+        route = payload.toString()
+      },
+    })
+    const data = (chunk: Buffer) => {
+      try {
+        gate.push(chunk)
+      } catch {
+        local.destroy()
+      }
+      if (route === undefined) return
+      timer[Symbol.dispose]()
+      stop()
+      local.pause()
+      void this.#connect(local, route, caller, early)
+    }
+    const stop = listen(local, { data, close: () => timer[Symbol.dispose]() })
+    local.resume()
   }
 
   async #connect(
@@ -99,7 +106,7 @@ export class Relay implements Disposable {
       end.begin(encodeStreamRequest({ ...destination, ...caller }))
       // What came behind the route in one chunk.
       if (early.length > 0) local.unshift(Buffer.concat(early))
-      end.join(local, new ByteSource())
+      end.join(local, new ByteSource(), () => this.#awaitRoute(local, caller))
     } catch (thrown) {
       const { code, message } = asHolonError(thrown)
       local.end(encodeFrame(relayFrames.refused, JSON.stringify({ code, message })))

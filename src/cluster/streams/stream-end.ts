@@ -22,7 +22,7 @@ import { limits } from '../../base/limits.ts'
 import { encodeFrame } from '../../rpc/keeper-frames.ts'
 import { Liveness } from '../../rpc/liveness.ts'
 import type { Slab } from '../../rpc/slabs.ts'
-import type { ByteSource } from './byte-source.ts'
+import { type ByteSource, listen } from './byte-source.ts'
 import { FrameGate, relayFrames } from './frame-gate.ts'
 
 const { ask, begun, here, over, refused, route } = relayFrames
@@ -36,6 +36,8 @@ export interface StreamEndHooks {
   readonly onClosed: (inUse: boolean) => void
 }
 
+/** A keeper's frame that nothing comes after: how the job ended. */
+const lastWord = 'X'
 /** How long the far side may take to say that it is over, too. */
 const partingMs = 5_000
 
@@ -46,6 +48,8 @@ export class StreamEnd {
   readonly #gate: FrameGate
   readonly #liveness: Liveness
   #partner: Duplex | undefined
+  /** Lets go of the partner at the end of the stream, if it is to stay open then. */
+  #release: (() => void) | undefined
   /** Of the partner, towards the other machine. */
   #outgoing: FrameGate | undefined
   /** Said by this side and not yet sent: a frame of the partner is under way. */
@@ -113,42 +117,86 @@ export class StreamEnd {
     this.#socket.resume()
   }
 
-  /** Frames go between the other machine and `partner` from now on, which is owned from now on. */
-  join(partner: Duplex, source: ByteSource): void {
+  /**
+   * Frames go between the other machine and `partner` from now on, which is owned from now on: until
+   * `onReleased`, at the end of the stream; without it the partner ends with the stream.
+   */
+  join(partner: Duplex, source: ByteSource, onReleased?: () => void): void {
     this.#partner = partner
     for (const bytes of this.#early ?? []) partner.write(bytes)
     this.#early = undefined
-    const gate = new FrameGate([], {
+    const gate = new FrameGate(this.#near ? [] : [lastWord], {
       pass: (bytes, slab) => this.#toPeer(bytes, slab),
-      taken: () => {},
+      taken: (_type, payload) => this.#partnerDone(partner, payload),
       boundary: () => this.#sayRest(),
     })
     this.#outgoing = gate
-    source.read(partner, (bytes, slab) => {
+    const stopReading = source.read(partner, (bytes, slab) => {
       try {
         gate.push(bytes, slab)
       } catch {
         this.destroy()
       }
     })
-    partner.on('drain', () => this.#socket.resume())
-    partner.on('error', () => {})
-    partner.on('end', () => partner.end())
-    partner.on('close', () => {
-      if (this.#partner !== partner) return
-      this.#partner = undefined
-      this.#outgoing = undefined
-      // A frame that was begun cannot be ended by anybody any more; and behind input that the
-      // other side does not take, nobody would hear that it is over.
-      const heard = !this.#near || !this.#socket.writableNeedDrain
-      if (gate.atBoundary && heard) this.#sayOver()
-      else this.destroy()
-      this.#socket.resume()
+    const stopListening = listen(partner, {
+      error: () => {},
+      drain: () => this.#socket.resume(),
+      end: () => partner.end(),
+      close: () => this.#partnerClosed(partner, gate),
     })
+    if (onReleased !== undefined) {
+      this.#release = () => {
+        stopReading()
+        stopListening()
+        onReleased()
+      }
+    }
     partner.resume()
     this.#socket.resume()
     // Who asked has gone meanwhile.
     if (this.#closed || this.#heardOver) partner.destroy()
+  }
+
+  /** A keeper has said how its job ended: that goes out together with the end of the stream. */
+  #partnerDone(partner: Duplex, payload: Buffer): void {
+    if (this.#partner !== partner) return
+    this.#partner = undefined
+    this.#outgoing = undefined
+    this.#socket.cork()
+    this.#socket.write(encodeFrame(lastWord, payload))
+    this.#sayOver()
+    this.#socket.uncork()
+    this.#socket.resume()
+    partner.destroy()
+  }
+
+  #partnerClosed(partner: Duplex, gate: FrameGate): void {
+    if (this.#partner !== partner) return
+    this.#partner = undefined
+    this.#outgoing = undefined
+    // A frame that was begun cannot be ended by anybody any more; and behind input that the other
+    // side does not take, nobody would hear that it is over.
+    const heard = !this.#near || !this.#socket.writableNeedDrain
+    if (gate.atBoundary && heard) this.#sayOver()
+    else this.destroy()
+    this.#socket.resume()
+  }
+
+  /** The stream is over; its user's connection is not, unless a frame was begun on it. */
+  #releasePartner(partner: Duplex): void {
+    const release = this.#release
+    if (release === undefined || this.#outgoing?.atBoundary !== true || partner.readableEnded) {
+      partner.end()
+      return
+    }
+    this.#partner = undefined
+    this.#outgoing = undefined
+    partner.write(encodeFrame(over))
+    // It need not wait for what is said to the other machine.
+    partner.uncork()
+    release()
+    this.#sayOver()
+    this.#socket.resume()
   }
 
   /** Nothing is read until join(): what comes meanwhile stays with the sender. */
@@ -166,17 +214,22 @@ export class StreamEnd {
     this.#near = false
     this.#saidOver = false
     this.#heardOver = false
+    this.#release = undefined
     this.#early = []
     this.#liveness.wake()
   }
 
   #data(bytes: Buffer, slab?: Slab): void {
     this.#liveness.heard()
+    const partner = this.#partner
+    // What came in pieces leaves in one.
+    partner?.cork()
     try {
       this.#gate.push(bytes, slab)
     } catch {
       this.destroy()
     }
+    partner?.uncork()
     this.#acknowledge()
   }
 
@@ -215,7 +268,7 @@ export class StreamEnd {
       // Before it has a partner: join() or refuse() answers.
       if (partner === undefined && this.#early === undefined) this.#sayOver()
       else if (partner === undefined) return
-      else if (this.#near) partner.end()
+      else if (this.#near) this.#releasePartner(partner)
       else partner.end(() => partner.destroy())
       this.#maybeFree()
     }
@@ -258,6 +311,7 @@ export class StreamEnd {
 
   #maybeFree(): void {
     if (!this.#saidOver || !this.#heardOver || this.#partner !== undefined) return
+    if (!this.#inUse) return
     this.#inUse = false
     this.#parting?.[Symbol.dispose]()
     if (this.#gate.atBoundary) this.#hooks.onFree()
