@@ -149,7 +149,9 @@ export class Controller implements Disposable {
     this.#dirty.clear()
     await this.#learn(units)
     const context = this.#context(machines)
-    const plans = units.map((unit) => this.#plan(unit, context))
+    const priority = (unit: string) => this.#facts.get(unit)?.facts?.rules.priority ?? 0
+    const inOrder = units.toSorted((a, b) => priority(b) - priority(a))
+    const plans = inOrder.map((unit) => this.#plan(unit, context))
     await this.#execute(plans)
   }
 
