@@ -63,7 +63,7 @@ export class FleetUnits implements Disposable {
     this.#writer = `agent ${self().name}`
     // A number that no earlier incarnation of this agent told.
     this.#sequence = clock.wallMs()
-    this.texts = new SpecTexts(state, textFiles(dir))
+    this.texts = new SpecTexts(state, textFiles(dir), report)
     this.verbs = new UnitVerbs({ clock, random, state }, this.#writer)
     this.#log = new DecisionLog(
       { clock, random, state, report, machine: () => self().name },

@@ -12,9 +12,8 @@ export interface FaultMix {
   readonly killAgent: number
   readonly freeze: number
   readonly freezeAgent: number
-  /** Between the moment at which a txn of its is decided and the one it hears of it. */
-  readonly freezeAtCommit: number
-  readonly cutAtCommit: number
+  /** Something happens to it in the middle of its next call to the state. */
+  readonly midCall: number
   readonly cut: number
   readonly cutOneWay: number
   readonly partition: number
@@ -31,8 +30,7 @@ export const everyFault: FaultMix = {
   killAgent: 2,
   freeze: 3,
   freezeAgent: 2,
-  freezeAtCommit: 2,
-  cutAtCommit: 2,
+  midCall: 5,
   cut: 2,
   cutOneWay: 2,
   partition: 2,
@@ -46,6 +44,8 @@ export const everyFault: FaultMix = {
 
 /** A fault meets the machine that leads this much more often than chance has it. */
 const leaderShare = 0.2
+/** What was sent before something happened to its sender arrives so late at most. */
+const lateMsMax = 14_000
 
 export class Faults {
   readonly #world: World
@@ -98,9 +98,12 @@ export class Faults {
       machine.boot()
       machine.startAgent()
     }
-    for (const { id } of machines) {
-      void operators.insist(() => operators.intend(id, undefined))
+    const undrain = () => {
+      for (const { id } of machines) void operators.insist(() => operators.intend(id, undefined))
     }
+    undrain()
+    // What somebody asked before may come only now.
+    this.#world.after(lateMsMax + 1_000, undrain)
   }
 
   #one(): void {
@@ -130,13 +133,7 @@ export class Faults {
     },
     freeze: (machine, ms) => this.#freeze(machine, 'machine', ms),
     freezeAgent: (machine, ms) => this.#freeze(machine, 'agent', ms),
-    freezeAtCommit: (machine, ms) =>
-      this.#fleet.whenDecided(machine.id, () => this.#freeze(machine, 'agent', ms / 2)),
-    cutAtCommit: (machine, ms) =>
-      this.#fleet.whenDecided(machine.id, () => {
-        this.#fleet.cutOff(machine.id)
-        this.#healNetwork(ms)
-      }),
+    midCall: (machine, ms) => this.#midCall(machine, ms),
     cut: (machine, ms) => this.#cut(machine.id, 'both', ms),
     cutOneWay: (machine, ms) => this.#cut(machine.id, this.#world.pick(['to', 'from']), ms),
     partition: (_, ms) => this.#partition(ms),
@@ -172,6 +169,21 @@ export class Faults {
       if (process !== undefined) table.crashProcess(process, this.#world.chance(0.3))
     },
     operator: (machine) => this.#want(machine),
+  }
+
+  #midCall(machine: SimMachine, ms: number): void {
+    const world = this.#world
+    const moment = world.pick(['sent', 'decided', 'text'] as const) ?? 'sent'
+    const deed = world.pick(['freezeAgent', 'freezeAgent', 'killAgent', 'crash', 'cutOff'] as const)
+    const happens = () => {
+      if (this.#isOver || !machine.isOn || machine.isHeld) return
+      world.note(`${machine.id}: in the middle of a call (${moment})`)
+      if (deed === 'cutOff') {
+        this.#fleet.cutOff(machine.id)
+        this.#healNetwork(ms)
+      } else if (deed !== undefined) this.#deeds[deed](machine, ms)
+    }
+    this.#fleet.trap(machine.id, { moment, happens, delayMs: world.between(0, lateMsMax) })
   }
 
   #freeze(machine: SimMachine, what: 'machine' | 'agent', ms: number): void {

@@ -10,7 +10,7 @@ import { SimMachine } from './machine.ts'
 import { Network } from './network.ts'
 import { Operators } from './operators.ts'
 import { Programs } from './program.ts'
-import { type Engine, type EngineWeather, goodEngine } from './state.ts'
+import { type Engine, type EngineWeather, goodEngine, type StateMoment } from './state.ts'
 import type { World } from './world.ts'
 
 export interface MachineModel {
@@ -29,6 +29,13 @@ export interface FleetOptions {
   readonly clockRateError: number
 }
 
+/** Something that happens in the middle of a call to the state. */
+export interface Trap {
+  readonly moment: StateMoment
+  readonly happens: () => void
+  readonly delayMs: number
+}
+
 export class SimFleet implements Engine {
   readonly world: World
   readonly network: Network
@@ -44,8 +51,7 @@ export class SimFleet implements Engine {
   #isEngineDown = false
   /** By machine, whether it reaches the engine, until something changes. */
   readonly #reaches = new Map<string, boolean>()
-  /** By machine, what is to happen at the moment at which its next txn was decided. */
-  readonly #traps = new Map<string, () => void>()
+  readonly #traps = new Map<string, Trap>()
 
   constructor(world: World, options: FleetOptions) {
     this.world = world
@@ -111,14 +117,20 @@ export class SimFleet implements Engine {
 
   decided(machineId: string, txn: CheckedTxn, decision: Decision): void {
     this.checks.decided(txn, decision)
-    const trap = this.#traps.get(machineId)
-    this.#traps.delete(machineId)
-    trap?.()
+    this.reached(machineId, 'decided')
   }
 
-  /** Once, between the moment at which a txn of the machine is decided and the one it hears of it. */
-  whenDecided(machineId: string, happens: () => void): void {
-    this.#traps.set(machineId, happens)
+  reached(machineId: string, moment: StateMoment): number {
+    const trap = this.#traps.get(machineId)
+    if (trap?.moment !== moment) return 0
+    this.#traps.delete(machineId)
+    trap.happens()
+    return trap.delayMs
+  }
+
+  /** Once, when the machine next comes to that moment; its request is late by so much then. */
+  trap(machineId: string, trap: Trap): void {
+    this.#traps.set(machineId, trap)
   }
 
   disarm(): void {

@@ -196,10 +196,10 @@ export class SimMachine {
       gate.freeze()
       world.after(ms, () => gate.thaw())
     }
-    const texts = new SpecTexts(state, this.disk.textMemory(stall))
     const report = (message: string) => {
       if (!gate.isDead) this.#note(`says: ${message}`)
     }
+    const texts = new SpecTexts(state, this.disk.textMemory(stall), report)
     const liveness = new Liveness({
       clock,
       random,

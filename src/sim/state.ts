@@ -5,6 +5,7 @@
  */
 import { abortError, type Clock, sleep, withSignal } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
+import { limits } from '../base/limits.ts'
 import { type CheckedTxn, checkTxn } from '../state/check-txn.ts'
 import type { Decision } from '../state/draft.ts'
 import { closedError, notDone } from '../state/ending.ts'
@@ -29,7 +30,7 @@ export interface EngineWeather {
   unknown: number
   /** Events of watches are late. */
   late: number
-  /** Answers take seconds. */
+  /** Requests and answers take seconds. */
   slow: number
   /** Watches: an event comes again. */
   duplicates: number
@@ -45,7 +46,15 @@ export interface Engine {
   reaches(machineId: string): boolean
   /** The store decided about a machine's txn, which has not heard of it yet. */
   decided(machineId: string, txn: CheckedTxn, decision: Decision): void
+  /** A machine's call comes to this moment. Answers how late its request is to be. */
+  reached(machineId: string, moment: StateMoment): number
 }
+
+/**
+ * `sent`: a txn has left its machine. `decided`: its answer is on its way back. `text`: so is a
+ * unit's text.
+ */
+export type StateMoment = 'sent' | 'decided' | 'text'
 
 const unreachableMs = 1_500
 const latencyMsMax = 6
@@ -75,6 +84,7 @@ export class SimState implements State {
   get(key: string, { signal }: SignalOptions): Promise<Entry | undefined> {
     return this.#ask(signal, () => {
       const stored = this.#engine.store.read(key)
+      if (key.startsWith('text/')) this.#engine.reached(this.#machineId, 'text')
       return stored === undefined ? undefined : toEntry(stored)
     })
   }
@@ -103,7 +113,8 @@ export class SimState implements State {
       return decision
     }
     if (!this.#chance(weather.unknown)) {
-      const box = await this.#trip(signal, decide, () => void finish(false))
+      const lateMs = this.#engine.reached(this.#machineId, 'sent')
+      const box = await this.#trip(signal, decide, () => void finish(false), lateMs)
       if (box?.value?.kind === 'refused') throw box.value.error
       if (box?.value !== undefined) return box.value
       // The answer is lost when the engine went away meanwhile.
@@ -187,6 +198,7 @@ export class SimState implements State {
     signal: AbortSignal,
     work: () => T,
     missed: () => void = () => {},
+    lateMs = 0,
   ): Promise<{ readonly value: T } | undefined> {
     const world = this.#world
     return new Promise((resolve, reject) => {
@@ -194,22 +206,30 @@ export class SimState implements State {
       const answer = (box: { readonly value: T } | undefined) =>
         this.#gate.enter(() => {
           signal.removeEventListener('abort', onAbort)
+          timer[Symbol.dispose]()
           resolve(box)
         })
       signal.addEventListener('abort', onAbort, { once: true })
-      world.after(world.between(0.2, latencyMsMax), () => {
+      // Nobody waits for longer; what is on its way goes on.
+      const timer = this.#clock.timer(limits.stateAttemptMs, () => answer(undefined))
+      world.after(this.#legMs() + lateMs, () => {
         if (!this.#reaches()) {
           missed()
           return answer(undefined)
         }
         const box = { value: work() }
-        const isSlow = this.#chance(this.#engine.weather.slow)
-        world.after(world.between(0.2, isSlow ? slowMsMax : latencyMsMax), () =>
-          // A slow one is on its way already, whatever happens to the way meanwhile.
-          answer(isSlow || this.#reaches() ? box : undefined),
-        )
+        const ms = this.#legMs()
+        // A slow one is on its way already, whatever happens to the way meanwhile.
+        const isSlow = ms > latencyMsMax
+        world.after(ms, () => answer(isSlow || this.#reaches() ? box : undefined))
       })
     })
+  }
+
+  /** One way to the engine, or back. */
+  #legMs(): number {
+    const isSlow = this.#chance(this.#engine.weather.slow)
+    return this.#world.between(0.2, isSlow ? slowMsMax : latencyMsMax)
   }
 }
 

@@ -71,6 +71,8 @@ export class Controller implements Disposable {
   readonly #writer: string
   readonly #life = new AbortController()
   readonly #dirty = new Set<string>()
+  /** Units whose text could not be read: tried again with the next tick. */
+  readonly #unread = new Set<string>()
   readonly #waiting = new Map<string, ReadonlyMap<number, string>>()
   readonly #facts = new Map<
     string,
@@ -139,7 +141,8 @@ export class Controller implements Disposable {
   async #look(): Promise<void> {
     const machines = this.#deps.machines()
     this.#seeMachines(machines)
-    for (const unit of this.#waiting.keys()) this.#dirty.add(unit)
+    for (const unit of [...this.#waiting.keys(), ...this.#unread]) this.#dirty.add(unit)
+    this.#unread.clear()
     const { view } = this.#deps
     for (const machineId of view.leases.machines()) {
       if (!view.leases.isOverdue(machineId)) continue
@@ -189,7 +192,7 @@ export class Controller implements Disposable {
         } catch (error) {
           report(`read the text ${spec} of ${unit}: ${asHolonError(error).message}`)
           this.#facts.set(unit, { spec: 0, facts: this.#facts.get(unit)?.facts })
-          this.#dirty.add(unit)
+          this.#unread.add(unit)
         }
       }),
     )

@@ -1,5 +1,5 @@
 /** Unit files as they were given, by number. One never changes, so what was read once is kept. */
-import { HolonError } from '../../base/errors.ts'
+import { asHolonError, HolonError } from '../../base/errors.ts'
 import type { State } from '../../state/port.ts'
 import { textKey } from './records.ts'
 
@@ -12,10 +12,12 @@ export interface TextMemory {
 export class SpecTexts {
   readonly #state: State
   readonly #memory: TextMemory
+  readonly #report: (message: string) => void
 
-  constructor(state: State, memory: TextMemory) {
+  constructor(state: State, memory: TextMemory, report: (message: string) => void) {
     this.#state = state
     this.#memory = memory
+    this.#report = report
   }
 
   /** `not_found` when there never was such a text, or it is too old. */
@@ -27,7 +29,12 @@ export class SpecTexts {
     if (typeof found?.value !== 'string') {
       throw new HolonError('not_found', `there is no text ${spec} of ${unit} in the state`)
     }
-    this.#memory.write(unit, spec, found.value)
+    try {
+      this.#memory.write(unit, spec, found.value)
+    } catch (error) {
+      // Needed again when State is away, not now: a leader with a full disk goes on.
+      this.#report(`keep the text ${spec} of ${unit}: ${asHolonError(error).message}`)
+    }
     return found.value
   }
 }

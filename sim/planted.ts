@@ -1,0 +1,213 @@
+/**
+ * Bugs to be planted into the real code, each of which the simulation must find within its own
+ * budget of seeds. One that is not found says that the simulation is too weak, or that a line of
+ * the code is not needed.
+ */
+import type { Family } from '../src/sim/families.ts'
+
+export interface PlantedBug {
+  /** What is wrong with the code then. */
+  readonly name: string
+  readonly family: Family
+  /** Found within so many seeds, from 1 on. */
+  readonly seeds: number
+  readonly changes: readonly PlantedChange[]
+}
+
+export interface PlantedChange {
+  /** Below src/cluster, or src. */
+  readonly file: string
+  /** Stands there exactly once. */
+  readonly from: string
+  readonly to: string
+}
+
+const lease = 'cluster/lease'
+const reconcile = 'cluster/reconcile'
+
+function bug(
+  name: string,
+  family: Family,
+  seeds: number,
+  ...changes: readonly (readonly [file: string, from: string, to: string])[]
+): PlantedBug {
+  return { name, family, seeds, changes: changes.map(([file, from, to]) => ({ file, from, to })) }
+}
+
+export const plantedBugs: readonly PlantedBug[] = [
+  bug('the keeper is not told when the lease ends', 'chaos', 100, [
+    `${reconcile}/assigned-work.ts`,
+    'const lease = exclusive && held !== undefined ? { lease: held } : {}',
+    'const lease = {}',
+  ]),
+  bug('the lease counts from the acknowledgement', 'chaos', 300, [
+    `${lease}/holder.ts`,
+    `    this.#since = sentAt
+    this.#arm()
+    this.#deps.extended({ epoch: record.epoch, until: untilOf(sentAt) })`,
+    `    this.#since = momentNow(this.#deps.clock)
+    this.#arm()
+    this.#deps.extended({ epoch: record.epoch, until: untilOf(this.#since) })`,
+  ]),
+  bug('a machine registers anew before it has stopped what it ran', 'chaos', 300, [
+    `${lease}/holder.ts`,
+    `    await this.#stopping
+    if (!this.#wanted)`,
+    '    if (!this.#wanted)',
+  ], [
+    `${lease}/holder.ts`,
+    `    if (this.#since !== undefined && this.held === undefined) await this.#lose('its time is over')`,
+    `    if (this.#since !== undefined && this.held === undefined) {
+      void this.#lose('its time is over')
+      this.#since = undefined
+    }`,
+  ]),
+  bug('a lease that was broken is taken up again under the same epoch', 'chaos', 300, [
+    `${lease}/holder.ts`,
+    "const goesOn = last?.status === 'held' && this.#known === undefined",
+    'const goesOn = last !== undefined',
+  ]),
+  bug('a lease is broken without comparing its revision', 'chaos', 200, [
+    `${reconcile}/controller.ts`,
+    'await this.#commit([{ key, revision: lease.revision }], [put])',
+    'await this.#commit([], [put])',
+  ]),
+  bug('leases are observed for less than they are held', 'chaos', 100, [
+    `${lease}/times.ts`,
+    'observeMs: 9_000',
+    'observeMs: 4_000',
+  ], [
+    `${lease}/times.ts`,
+    "assert(isSafe(leaseTimes), 'leases: observe (1 - error) >= hold (1 + error) + stop')",
+    '',
+  ]),
+  bug('clocks are believed to be right', 'chaos', 400, [
+    `${lease}/times.ts`,
+    'observeMs: 9_000',
+    'observeMs: 7_000',
+  ], [
+    `${lease}/times.ts`,
+    "assert(isSafe(leaseTimes), 'leases: observe (1 - error) >= hold (1 + error) + stop')",
+    '',
+  ]),
+  bug('a renewed lease is timed from when the first one was seen', 'chaos', 100, [
+    `${lease}/observer.ts`,
+    '    this.#observed.set(machineId, { lease, revision, firstSeenMs: this.#clock.nowMs() })',
+    `    const firstSeenMs = this.#observed.get(machineId)?.firstSeenMs ?? this.#clock.nowMs()
+    this.#observed.set(machineId, { lease, revision, firstSeenMs })`,
+  ]),
+  bug('a claim does not compare the slot', 'chaos', 400, [
+    `${lease}/holder.ts`,
+    'this.#commit([...conditions, lease], then, signal)',
+    'this.#commit([lease], then, signal)',
+  ]),
+  bug('a claim does not compare the lease', 'chaos', 400, [
+    `${lease}/holder.ts`,
+    'this.#commit([...conditions, lease], then, signal)',
+    'this.#commit([...conditions], then, signal)',
+  ]),
+  bug('slots are written without comparing them', 'chaos', 200, [
+    `${reconcile}/records.ts`,
+    'return { if: [{ key, revision: before?.revision ?? 0 }], then }',
+    'return { if: [], then }',
+  ]),
+  bug('what must not run twice is taken from whoever is silent', 'chaos', 100, [
+    `${reconcile}/plan-slot.ts`,
+    `  const { slot, machineId } = seen.record
+  if (view.isFree(seen)) return assign(view, slot, seen, { reason })`,
+    `  const { slot, machineId } = seen.record
+  return assign(view, slot, seen, { reason })`,
+  ]),
+  bug('a new place keeps the generation', 'chaos', 50, [
+    `${reconcile}/plan-slot.ts`,
+    'generation: (seen?.record.generation ?? 0) + 1,',
+    'generation: seen?.record.generation ?? 1,',
+  ]),
+  bug('a claim keeps the generation', 'chaos', 50, [
+    `${reconcile}/assigned-work.ts`,
+    'generation: record.generation + 1, claim: epoch',
+    'generation: record.generation, claim: epoch',
+  ]),
+  bug('a slot is given back before it is stopped', 'chaos', 100, [
+    `${reconcile}/plan-work.ts`,
+    "    if (instance !== undefined) return { kind: 'stop', reason: 'it is not wanted any more' }",
+    '    if (instance !== undefined && record.claim === undefined) return { kind: "stop" }',
+  ]),
+  bug('nobody looks at the lease again before a start', 'chaos', 1_000, [
+    `${reconcile}/assigned-work.ts`,
+    'if (exclusive && (held === undefined || held.epoch !== record.claim)) return false',
+    '',
+  ]),
+  bug('a machine keeps the work that was taken from it', 'chaos', 50, [
+    `${reconcile}/records.ts`,
+    "    if (!machines.has(machineId)) then.push({ kind: 'delete'",
+    "    if (false) then.push({ kind: 'delete'",
+  ]),
+  bug('what does not belong to a machine goes on there', 'chaos', 50, [
+    `${reconcile}/plan-work.ts`,
+    '  for (const { unit, slot } of present.values()) {',
+    '  for (const { unit, slot } of []) {',
+  ]),
+  bug('a failed instance that must not run twice stays where it failed', 'chaos', 200, [
+    `${reconcile}/plan-slot.ts`,
+    `  const failure = view.failureOf(seen)
+  const leaves`,
+    `  const failure = undefined
+  const leaves`,
+  ]),
+  bug('a bad text is brought out to the end', 'chaos', 100, [
+    `${reconcile}/plan-rollout.ts`,
+    "const bad = rollout.status === 'going' ? firstBad(view, updated) : undefined",
+    'const bad = undefined',
+  ]),
+  bug('the leader writes its plan over what people ask', 'chaos', 300, [
+    `${reconcile}/controller.ts`,
+    '    const revision = await this.#commit([{ key, revision: before?.revision ?? 0 }], [put])',
+    '    const revision = await this.#commit([], [put])',
+  ]),
+  bug('what somebody else was faster with is told as done', 'chaos', 200, [
+    'state/commit.ts',
+    "    if (result.kind === 'done') return result.revision\n",
+    '    return 0\n',
+  ]),
+  bug('nobody takes over from a leader that is silent', 'loss', 30, [
+    `${reconcile}/leadership.ts`,
+    "if (!leaderIsUp) return 'the leader is silent'",
+    'if (!leaderIsUp) return undefined',
+  ]),
+  bug('what was on a lost machine is not replaced', 'loss', 30, [
+    `${reconcile}/plan-slot.ts`,
+    "if (view.context.presence(record.machineId) !== 'up') return replaceLost(view, seen, onlyOn)",
+    "if (view.context.presence(record.machineId) !== 'up') return undefined",
+  ]),
+  bug('an agent that starts forgets its work', 'outage', 3, [
+    `${reconcile}/assigned-work.ts`,
+    'for (const record of remembered) this.#take({ record, revision: 0 })',
+    '',
+  ]),
+  bug('a drain does not count what it has asked to stop', 'drain', 60, [
+    `${reconcile}/unit-view.ts`,
+    '    this.#ended += 1\n',
+    '',
+  ]),
+  bug('a machine is believed after what it says is old', 'drain', 60, [
+    `${reconcile}/unit-view.ts`,
+    'return isThis ? hosted : undefined',
+    'return hosted',
+  ]),
+  bug('a second place counts before it is ready', 'drain', 60, [
+    `${reconcile}/plan-slot.ts`,
+    'if (view.isSettled(seen, next.machineId)) {',
+    'if (true) {',
+  ]),
+  bug('many that are silent at once are believed dead', 'silence', 20, [
+    `${reconcile}/plan-slot.ts`,
+    'if (paused !== undefined) return wait(slot, paused)',
+    '',
+  ]),
+  bug('the first of many that are silent is believed dead', 'silence', 30, [
+    `${reconcile}/eviction.ts`,
+    "if (presence === 'silent' || doubted) counts.silent += 1",
+    "if (presence === 'silent') counts.silent += 1",
+  ]),
+]

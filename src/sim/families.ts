@@ -1,0 +1,20 @@
+/** The kinds of simulations, by name: each makes a whole one of nothing but a seed. */
+import { simulateDrain } from './drain.ts'
+import { simulateLoss } from './loss.ts'
+import { simulateOutage } from './outage.ts'
+import { type SimResult, simulateSeed } from './run.ts'
+import { simulateSilence } from './silence.ts'
+
+export const families = {
+  chaos: (seed: number) => simulateSeed(seed),
+  loss: simulateLoss,
+  drain: simulateDrain,
+  outage: simulateOutage,
+  silence: simulateSilence,
+} as const satisfies Record<string, (seed: number) => Promise<SimResult>>
+
+export type Family = keyof typeof families
+
+export function isFamily(name: string): name is Family {
+  return Object.hasOwn(families, name)
+}
