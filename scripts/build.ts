@@ -1,7 +1,7 @@
 /**
  * Bundles the entry points into dist/, which is replaced as a whole at the end, so that commands can
- * go on meanwhile: the CLI and the agent as one file each (one read, one compile,
- * cached code), the SDK as a module with its types. `holon up` and `npm pack` call it.
+ * go on meanwhile: the CLI and the agent as one file each (one read, one compile, cached code), the
+ * SDK and the simulation as modules with their types. `holon up` and `npm pack` call it.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
@@ -30,7 +30,7 @@ const common = {
 /**
  * For what runs on the pinned Node, which knows `using`. esbuild's own translation of it is wrong in
  * a loop: once a round has thrown, each later one throws that same error at its end, whatever it did.
- * So there is no `using` in a loop in what the SDK consists of, which older Nodes run too.
+ * So there is no `using` in a loop in the modules, which older Nodes run too.
  */
 const pinned = { ...common, supported: { using: true } } as const
 
@@ -47,6 +47,12 @@ await Promise.all([
     ...common,
     entryPoints: ['src/doors/sdk/index.ts'],
     outfile: join(out, 'sdk.js'),
+    format: 'esm',
+  }),
+  build({
+    ...common,
+    entryPoints: ['src/sim/index.ts'],
+    outfile: join(out, 'sim.js'),
     format: 'esm',
   }),
 ])

@@ -40,15 +40,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     'const lease = exclusive && held !== undefined ? { lease: held } : {}',
     'const lease = {}',
   ]),
-  bug('the lease counts from the acknowledgement', 'chaos', 300, [
-    `${lease}/holder.ts`,
-    `    this.#since = sentAt
-    this.#arm()
-    this.#deps.extended({ epoch: record.epoch, until: untilOf(sentAt) })`,
-    `    this.#since = momentNow(this.#deps.clock)
-    this.#arm()
-    this.#deps.extended({ epoch: record.epoch, until: untilOf(this.#since) })`,
-  ]),
   bug('a machine registers anew before it has stopped what it ran', 'chaos', 300, [
     `${lease}/holder.ts`,
     `    await this.#stopping
@@ -100,11 +91,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     `${lease}/holder.ts`,
     'this.#commit([...conditions, lease], then, signal)',
     'this.#commit([lease], then, signal)',
-  ]),
-  bug('a claim does not compare the lease', 'chaos', 400, [
-    `${lease}/holder.ts`,
-    'this.#commit([...conditions, lease], then, signal)',
-    'this.#commit([...conditions], then, signal)',
   ]),
   bug('slots are written without comparing them', 'chaos', 200, [
     `${reconcile}/records.ts`,
@@ -159,11 +145,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     `${reconcile}/plan-rollout.ts`,
     "const bad = rollout.status === 'going' ? firstBad(view, updated) : undefined",
     'const bad = undefined',
-  ]),
-  bug('the leader writes its plan over what people ask', 'chaos', 300, [
-    `${reconcile}/controller.ts`,
-    '    const revision = await this.#commit([{ key, revision: before?.revision ?? 0 }], [put])',
-    '    const revision = await this.#commit([], [put])',
   ]),
   bug('what somebody else was faster with is told as done', 'chaos', 200, [
     'state/commit.ts',

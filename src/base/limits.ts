@@ -135,6 +135,8 @@ export const limits = {
   logFilesMax: 4,
   /** Decisions kept for each unit, for `why`. */
   decisionsMax: 64,
+  /** Decisions in one answer of `events`. About 200 bytes each. */
+  eventsPageMax: 1_000,
 } as const
 
 assert(

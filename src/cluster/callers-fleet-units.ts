@@ -5,11 +5,18 @@
 import { deadline } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
 import type { Unit, UnitFile } from '../kernel/kernel.ts'
-import type { MachineWish, MissingMachine, UnitStatus } from '../kernel/types.ts'
+import type {
+  EventPage,
+  EventQuery,
+  MachineWish,
+  MissingMachine,
+  UnitStatus,
+} from '../kernel/types.ts'
 import { fullUnitName } from '../unit/unit-name.ts'
 import type { FleetCaller, FleetSystemDeps } from './fleet-system.ts'
 import { FleetUnit } from './fleet-unit.ts'
 import { type FleetUnits, noFleet, type WaitingSlots } from './fleet-units.ts'
+import { readEvents } from './reconcile/events.ts'
 import { unitFacts } from './reconcile/unit-facts.ts'
 import type { UnitHolder } from './unit-of-many.ts'
 
@@ -109,6 +116,14 @@ export class CallersFleetUnits {
     this.#caller.owns('drain or cordon a machine; root may')
     const intent = wish === 'none' ? undefined : wish
     await units.verbs.intend(machineId, intent, this.#caller.by, { signal })
+  }
+
+  async events(query: EventQuery, signal: AbortSignal): Promise<EventPage> {
+    const units = this.#deps.units()
+    if (units === undefined) throw noFleet('events')
+    const { unit, ...rest } = query
+    const about = unit === undefined ? rest : { ...rest, unit: fullUnitName(unit) }
+    return readEvents(this.#deps.clock, units.state, about, { signal })
   }
 
   async #isOwn(name: string, signal: AbortSignal): Promise<boolean> {

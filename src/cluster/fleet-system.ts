@@ -20,6 +20,8 @@ import type {
 } from '../kernel/kernel.ts'
 import type {
   CallOptions,
+  EventPage,
+  EventQuery,
   LogUsage,
   MachineInfo,
   MachineListing,
@@ -272,6 +274,10 @@ export class FleetSystem implements System {
     await this.#fleetUnits.intend(this.#named(machine).machineId, wish, signal)
   }
 
+  async events(query: EventQuery, { signal }: CallOptions): Promise<EventPage> {
+    return this.#fleetUnits.events(query, signal)
+  }
+
   async shutdown(how: { readonly stopJobs: boolean }, { signal }: CallOptions): Promise<void> {
     const self = this.#deps.self()
     if (this.#select().every(({ machineId }) => machineId !== self.machineId)) {
@@ -358,7 +364,9 @@ export class FleetSystem implements System {
     const sightings = alone ? [] : await this.#deps.sightings(signal)
     const byId = new Map(sightings.map((sighting) => [sighting.machineId, sighting]))
     const keepers = new Set(this.#deps.stateKeepers())
+    const intents = this.#deps.units()?.intents
     return machines.map(({ machineId, name, zone, labels, addresses }) => {
+      const intent = intents?.of(machineId)
       const base = {
         name,
         id: machineId,
@@ -366,6 +374,7 @@ export class FleetSystem implements System {
         labels,
         addresses,
         keepsState: keepers.has(machineId),
+        ...(intent === undefined ? {} : { intent }),
       }
       if (machineId === self.machineId) {
         const report = this.#deps.report()

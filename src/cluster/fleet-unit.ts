@@ -85,7 +85,7 @@ export class FleetUnit implements Unit {
       instances,
       instancesWanted: wanted,
       loadedAtMs: spec.changedAtMs,
-      notes: notesOf(fleet, found.missing),
+      notes: notesOf(found.missing),
       fleet,
       ...(spec.sourcePath === undefined ? {} : { sourcePath: spec.sourcePath }),
     }
@@ -336,12 +336,7 @@ function isSettled({ wanted, fleet, instances, instancesWanted }: UnitStatus): b
   return instances.length === instancesWanted && instances.every(isOver)
 }
 
-function notesOf(fleet: FleetPart, missing: readonly MissingMachine[]): readonly string[] {
-  const notes = [...fleet.waiting]
-  const { rollout } = fleet
-  if (rollout?.status === 'going') notes.push(`text ${rollout.to} is being brought out`)
-  if (rollout?.status === 'failed')
-    notes.push(`text ${rollout.from} was taken back: ${rollout.why}`)
+function notesOf(missing: readonly MissingMachine[]): readonly string[] {
   const names = missing.map(({ machine }) => machine).join(', ')
-  return names === '' ? notes : [...notes, `no answer from ${names}: it may be there, too`]
+  return names === '' ? [] : [`no answer from ${names}: it may be there, too`]
 }

@@ -17,6 +17,7 @@ import type { ControlledMachine } from './reconcile/controller.ts'
 import { DecisionLog } from './reconcile/decision-log.ts'
 import type { InstanceHost } from './reconcile/host.ts'
 import type { Fitness } from './reconcile/leadership.ts'
+import { MachineIntents } from './reconcile/machine-intents.ts'
 import type { Placer } from './reconcile/placer.ts'
 import type { HostedReport } from './reconcile/reports.ts'
 import { SpecTexts } from './reconcile/spec-texts.ts'
@@ -48,6 +49,7 @@ const tickMs = 1_000
 export class FleetUnits implements Disposable {
   readonly texts: SpecTexts
   readonly verbs: UnitVerbs
+  readonly intents: MachineIntents
   readonly #deps: FleetUnitsDeps
   readonly #writer: string
   readonly #work: AssignedWork
@@ -65,6 +67,7 @@ export class FleetUnits implements Disposable {
     this.#sequence = clock.wallMs()
     this.texts = new SpecTexts(state, textFiles(dir), report)
     this.verbs = new UnitVerbs({ clock, random, state }, this.#writer)
+    this.intents = new MachineIntents({ clock, state, report })
     this.#log = new DecisionLog(
       { clock, random, state, report, machine: () => self().name },
       this.#writer,
@@ -90,12 +93,14 @@ export class FleetUnits implements Disposable {
 
   start(): void {
     this.#work.start()
+    this.intents.start()
     this.#tick()
   }
 
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]()
     this.#work[Symbol.dispose]()
+    this.intents[Symbol.dispose]()
     this.#control?.[Symbol.dispose]()
     this.#log[Symbol.dispose]()
   }

@@ -16,6 +16,8 @@
 import type {
   CallOptions,
   Decision,
+  EventPage,
+  EventQuery,
   ExitStatus,
   Invitation,
   InviteWish,
@@ -102,6 +104,11 @@ export interface System {
    * MinInstances=; `none` ends either. Returns when it is written down. Idempotent.
    */
   intend(machine: string, wish: MachineWish, options: CallOptions): Promise<void>
+  /**
+   * What was decided about the fleet's units, and why: the last of it, as recorded in the state. A
+   * part answers as the whole. `unsupported` on a machine on its own. Idempotent.
+   */
+  events(query: EventQuery, options: CallOptions): Promise<EventPage>
   /** Ends the agent that answers; jobs go on unless `stopJobs`. Only for who runs the agent. */
   shutdown(how: { readonly stopJobs: boolean }, options: CallOptions): Promise<void>
   /** Who belongs to the whole. `permission_denied` but for who runs the agent. Idempotent. */

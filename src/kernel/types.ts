@@ -49,6 +49,16 @@ export interface MachineInfo {
   readonly lastSeenAtMs?: number
   /** What it last said of itself; absent when it never did. */
   readonly report?: MachineReport
+  /** What an operator wants of it, as last heard from the state; absent for nothing special. */
+  readonly intent?: MachineIntent
+}
+
+/** `cordoned`: nothing new is placed there. `draining`: what is there leaves, too. */
+export interface MachineIntent {
+  readonly wish: 'cordoned' | 'draining'
+  readonly sinceMs: number
+  /** "uid 0". */
+  readonly by: string
 }
 
 /** What a machine says of itself. */
@@ -380,8 +390,7 @@ export interface FleetPart {
   readonly waiting: readonly string[]
 }
 
-/** `cordoned`: nothing new is placed there. `draining`: what is there leaves, too. */
-export type MachineWish = 'cordoned' | 'draining' | 'none'
+export type MachineWish = MachineIntent['wish'] | 'none'
 
 export interface UnitListing {
   /** By name, then by machine. */
@@ -406,6 +415,28 @@ export interface WhyAnswer {
   readonly decisions: readonly Decision[]
   /** What comes next, one sentence each. */
   readonly next: readonly string[]
+}
+
+/** A decision about one of the fleet's units. */
+export interface FleetEvent extends Decision {
+  readonly unit: string
+}
+
+export interface EventQuery {
+  /** Only about this unit. */
+  readonly unit?: string
+  /** Only the last so many. Default: all that a page holds, which is limits.eventsPageMax. */
+  readonly tail?: number
+  /** Continue after this position, from an earlier page of the same query. */
+  readonly cursor?: string
+  /** Wait until there is something, so long at most; an empty page then is no error. */
+  readonly waitMs?: number
+}
+
+/** In order of time; pass `cursor` on to get what came since. */
+export interface EventPage {
+  readonly events: readonly FleetEvent[]
+  readonly cursor: string
 }
 
 // ---- logs

@@ -1,8 +1,8 @@
 /**
  * Memory that sockets are read into, used again and again: at gigabytes per second, a fresh buffer
  * for each read costs more than the reading, and so does one for each of a thousand short runs. A
- * slab is free again when everyone who kept a part of it has let go. Invariant: no byte of a slab is
- * overwritten while someone still holds it.
+ * slab is free again when everyone who kept a part of it has let go. Invariant: no byte of a slab
+ * is overwritten while someone still holds it.
  */
 import { assert } from '../base/assert.ts'
 

@@ -57,6 +57,7 @@ export const systemInterface = defineInterface<System>('System', {
   load: { args: 1, idempotent: true, returns: unitInterface },
   logUsage: { args: 0, idempotent: true },
   intend: { args: 2, idempotent: true },
+  events: { args: 1, idempotent: true },
   shutdown: { args: 1, idempotent: false },
   membership: { args: 0, idempotent: true, returns: membershipInterface },
 })

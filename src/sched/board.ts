@@ -1,7 +1,7 @@
 /**
  * What the scheduler knows, kept so that each change is cheap and no placement looks at all
- * machines: machines, units with their rules, where each instance is, and the pools of machines that
- * meet the same requirements. It decides nothing.
+ * machines: machines, units with their rules, where each instance is, and the pools of machines
+ * that meet the same requirements. It decides nothing.
  *
  * An instance is counted at its machine, in its zones and with its reservation, or in none of them:
  * BoardUnit.count() alone changes these. Who asks "what if" counts by it too, and puts it back.
@@ -28,7 +28,7 @@ export class Board {
     return this.#version
   }
 
-  /** Raised by what may let something fit that did not; what only makes it tighter is not counted. */
+  /** Raised by what may let something fit that did not; what only makes it tighter is not. */
   get loosened(): number {
     return this.#loosened
   }

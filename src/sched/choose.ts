@@ -55,8 +55,9 @@ function isFitting(candidate: PlacementCandidate): candidate is Fitting {
 }
 
 function judge(machine: MachineInfo, requirements: readonly Requirement[]): PlacementCandidate {
-  const { name, report, status } = machine
+  const { name, report, status, intent } = machine
   if (status !== 'up' || report === undefined) return { machine: name, why: `it is ${status}` }
+  if (intent !== undefined) return { machine: name, why: `it is ${intent.wish}` }
   const reason = unmet(requirements, machine)
   if (reason !== undefined) return { machine: name, why: reason }
   const { cpuCount, load1, memoryAvailableBytes, pressure } = report

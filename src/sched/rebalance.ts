@@ -22,8 +22,9 @@ export interface Move {
 // ---- giving up
 
 /**
- * `count` slots to give up, in this order: those that are on no machine, or on one that is silent or
- * closed; then from where there are most, so that what stays is spread; of equals the highest number.
+ * `count` slots to give up, in this order: those that are on no machine, or on one that is silent
+ * or closed; then from where there are most, so that what stays is spread; of equals the highest
+ * number.
  */
 export function surplus(unit: BoardUnit, count: number): readonly number[] {
   const left = new Map(unit.slots)

@@ -44,8 +44,9 @@ export class Scheduler {
   }
 
   /**
-   * A unit's rules and where all its instances are. Without rules they stay what they were. `unfit`:
-   * machines where it cannot be for what only they know, like a Condition…= that does not hold.
+   * A unit's rules and where all its instances are. Without rules they stay what they were.
+   * `unfit`: machines where it cannot be for what only they know, like a Condition…= that does not
+   * hold.
    */
   setUnit(
     name: string,
@@ -84,8 +85,8 @@ export class Scheduler {
   }
 
   /**
-   * A place for the slot's instance, on none of the machines that `avoid` names. The place counts as
-   * taken, beside the one that the slot may have, until `setUnit` says otherwise.
+   * A place for the slot's instance, on none of the machines that `avoid` names. The place counts
+   * as taken, beside the one that the slot may have, until `setUnit` says otherwise.
    */
   place(name: string, slot: number, avoid: ReadonlySet<string> = nothing): Place {
     const unit = this.#unit(name)

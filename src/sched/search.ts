@@ -4,12 +4,13 @@
  * Best is, in this order: the zone with the fewest instances of the unit, on each level from the
  * largest zones down; in it the machine with the fewest; one that Prefer= names; the one with the
  * most room. So the search goes down the tree of zones by counts, and looks at machines only where
- * it arrives. Of zones that are alike, a few are taken at random, the larger ones rather; of a large
- * leaf a few machines, of which the best is about as good as the best of all, and not the same one
- * for each instance of a burst (Mitzenmacher, "The power of two choices").
+ * it arrives. Of zones that are alike, a few are taken at random, the larger ones rather; of a
+ * large leaf a few machines, of which the best is about as good as the best of all, and not the
+ * same one for each instance of a burst (Mitzenmacher, "The power of two choices").
  *
- * It finds a machine whenever one fits: where the few do not fit, all of the leaf are looked at, and
- * where none of a leaf does, that is a dead end and the next ones are tried, twice as many at once.
+ * It finds a machine whenever one fits: where the few do not fit, all of the leaf are looked at,
+ * and where none of a leaf does, that is a dead end and the next ones are tried, twice as many at
+ * once.
  */
 import { type Random, randomBelow } from '../base/random.ts'
 import type { Board } from './board.ts'

@@ -1,7 +1,7 @@
 /**
- * Zones as a tree: "eu/paris/rack3" lies in "eu/paris", that in "eu", that in the root. The machines
- * that are in a zone, and in no smaller one, are together in a leaf of it, so that machines are in
- * leaves only. The same path gives the same object, so that zones can be keys.
+ * Zones as a tree: "eu/paris/rack3" lies in "eu/paris", that in "eu", that in the root. The
+ * machines that are in a zone, and in no smaller one, are together in a leaf of it, so that
+ * machines are in leaves only. The same path gives the same object, so that zones can be keys.
  */
 
 export interface Zone {

@@ -3,8 +3,8 @@
  * fewer instances ready than the units allow, and in the end nothing is left where it was drained.
  */
 import { SimFleet, someMachines } from './fleet.ts'
-import { resultOf, type SimResult, untilWanted } from './run.ts'
-import { someText, type UnitName } from './texts.ts'
+import { resultOf, type SimResult, startAll, untilWanted } from './run.ts'
+import type { UnitName } from './texts.ts'
 import { World } from './world.ts'
 
 const settleMs = 15_000
@@ -23,11 +23,7 @@ export async function simulateDrain(seed: number): Promise<SimResult> {
   const step = () => checks.step()
   fleet.boot()
   await world.run(1_000, step)
-  for (const unit of units) {
-    const text = someText(world, unit)
-    const load = operators.insist(() => operators.load(unit, text))
-    void load.then(() => operators.insist(() => operators.want(unit, true)))
-  }
+  startAll(world, fleet, units)
   await world.run(settleMs, step)
   checks.also = () => checks.wanted.belowFloor()[0]
   const free = fleet.machines.map(({ id }) => id)

@@ -1,9 +1,7 @@
 /** What goes wrong, and what operators want meanwhile: all of it decided by the seed. */
 import type { SimFleet } from './fleet.ts'
 import type { SimMachine } from './machine.ts'
-import { goodNetwork } from './network.ts'
-import { goodEngine } from './state.ts'
-import { scaleMax, someText, type UnitName, unitNames } from './texts.ts'
+import { scaleMax, someText, type UnitName } from './texts.ts'
 import type { World } from './world.ts'
 
 /** How often each kind of fault happens, in relation to the others. */
@@ -12,7 +10,7 @@ export interface FaultMix {
   readonly killAgent: number
   readonly freeze: number
   readonly freezeAgent: number
-  /** Something happens to it in the middle of its next call to the state. */
+  /** Something happens to a machine in the middle of a call to the state. */
   readonly midCall: number
   readonly cut: number
   readonly cutOneWay: number
@@ -54,21 +52,12 @@ export class Faults {
   readonly #units: readonly UnitName[]
   #isOver = false
 
-  constructor(world: World, fleet: SimFleet, mix: FaultMix) {
+  /** Operators want something of these units. */
+  constructor(world: World, fleet: SimFleet, mix: FaultMix, units: readonly UnitName[]) {
     this.#world = world
     this.#fleet = fleet
     this.#mix = mix
-    this.#units = unitNames.filter((unit) => unit === 'db.service' || world.chance(0.6))
-  }
-
-  /** Units as they were given, before anything goes wrong. */
-  begin(): void {
-    const { operators } = this.#fleet
-    for (const unit of this.#units) {
-      const text = someText(this.#world, unit)
-      const load = operators.insist(() => operators.load(unit, text))
-      void load.then(() => operators.insist(() => operators.want(unit, true)))
-    }
+    this.#units = units
   }
 
   /** One fault after another until `heal`. */
@@ -81,23 +70,15 @@ export class Faults {
     })
   }
 
+  end(): void {
+    this.#isOver = true
+  }
+
   /** Everything is well again; what operators wanted of machines is taken back. */
   heal(): void {
-    const { network, machines, operators } = this.#fleet
-    this.#isOver = true
-    this.#world.note('--- all faults are over')
-    network.heal()
-    network.weather = { ...goodNetwork }
-    this.#fleet.weather = { ...goodEngine }
-    this.#fleet.isEngineDown = false
-    this.#fleet.disarm()
-    for (const machine of machines) {
-      machine.disk.isFull = false
-      machine.disk.slowMs = 0
-      machine.thaw()
-      machine.boot()
-      machine.startAgent()
-    }
+    const { machines, operators } = this.#fleet
+    this.end()
+    this.#fleet.heal()
     const undrain = () => {
       for (const { id } of machines) void operators.insist(() => operators.intend(id, undefined))
     }
@@ -133,7 +114,7 @@ export class Faults {
     },
     freeze: (machine, ms) => this.#freeze(machine, 'machine', ms),
     freezeAgent: (machine, ms) => this.#freeze(machine, 'agent', ms),
-    midCall: (machine, ms) => this.#midCall(machine, ms),
+    midCall: (_, ms) => this.#midCall(ms),
     cut: (machine, ms) => this.#cut(machine.id, 'both', ms),
     cutOneWay: (machine, ms) => this.#cut(machine.id, this.#world.pick(['to', 'from']), ms),
     partition: (_, ms) => this.#partition(ms),
@@ -171,11 +152,11 @@ export class Faults {
     operator: (machine) => this.#want(machine),
   }
 
-  #midCall(machine: SimMachine, ms: number): void {
+  #midCall(ms: number): void {
     const world = this.#world
-    const moment = world.pick(['sent', 'decided', 'text'] as const) ?? 'sent'
+    const moment = world.pick(['sent', 'claimed', 'decided', 'text'] as const) ?? 'sent'
     const deed = world.pick(['freezeAgent', 'freezeAgent', 'killAgent', 'crash', 'cutOff'] as const)
-    const happens = () => {
+    const happens = (machine: SimMachine) => {
       if (this.#isOver || !machine.isOn || machine.isHeld) return
       world.note(`${machine.id}: in the middle of a call (${moment})`)
       if (deed === 'cutOff') {
@@ -183,7 +164,7 @@ export class Faults {
         this.#healNetwork(ms)
       } else if (deed !== undefined) this.#deeds[deed](machine, ms)
     }
-    this.#fleet.trap(machine.id, { moment, happens, delayMs: world.between(0, lateMsMax) })
+    this.#fleet.trap(moment, { happens, delayMs: world.between(0, lateMsMax) })
   }
 
   #freeze(machine: SimMachine, what: 'machine' | 'agent', ms: number): void {

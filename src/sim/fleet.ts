@@ -7,7 +7,7 @@ import { Checks } from './checks.ts'
 import { Oscillator } from './gate.ts'
 import { ProcessTable } from './host.ts'
 import { SimMachine } from './machine.ts'
-import { Network } from './network.ts'
+import { goodNetwork, Network } from './network.ts'
 import { Operators } from './operators.ts'
 import { Programs } from './program.ts'
 import { type Engine, type EngineWeather, goodEngine, type StateMoment } from './state.ts'
@@ -31,8 +31,8 @@ export interface FleetOptions {
 
 /** Something that happens in the middle of a call to the state. */
 export interface Trap {
-  readonly moment: StateMoment
-  readonly happens: () => void
+  readonly happens: (machine: SimMachine) => void
+  /** How late what it sends at that moment is. */
   readonly delayMs: number
 }
 
@@ -51,7 +51,7 @@ export class SimFleet implements Engine {
   #isEngineDown = false
   /** By machine, whether it reaches the engine, until something changes. */
   readonly #reaches = new Map<string, boolean>()
-  readonly #traps = new Map<string, Trap>()
+  readonly #traps = new Map<StateMoment, Trap>()
 
   constructor(world: World, options: FleetOptions) {
     this.world = world
@@ -121,20 +121,34 @@ export class SimFleet implements Engine {
   }
 
   reached(machineId: string, moment: StateMoment): number {
-    const trap = this.#traps.get(machineId)
-    if (trap?.moment !== moment) return 0
-    this.#traps.delete(machineId)
-    trap.happens()
+    const trap = this.#traps.get(moment)
+    const machine = this.machine(machineId)
+    if (trap === undefined || machine === undefined) return 0
+    this.#traps.delete(moment)
+    trap.happens(machine)
     return trap.delayMs
   }
 
-  /** Once, when the machine next comes to that moment; its request is late by so much then. */
-  trap(machineId: string, trap: Trap): void {
-    this.#traps.set(machineId, trap)
+  /** For the machine that comes to that moment next. */
+  trap(moment: StateMoment, trap: Trap): void {
+    this.#traps.set(moment, trap)
   }
 
-  disarm(): void {
+  /** Everything that was done to it is over; what was asked of it stays. */
+  heal(): void {
+    this.world.note('--- all faults are over')
+    this.network.heal()
+    this.network.weather = { ...goodNetwork }
+    this.weather = { ...goodEngine }
+    this.isEngineDown = false
     this.#traps.clear()
+    for (const machine of this.machines) {
+      machine.disk.isFull = false
+      machine.disk.slowMs = 0
+      machine.thaw()
+      machine.boot()
+      machine.startAgent()
+    }
   }
 
   /** The machine that leads, as it believes itself. */

@@ -185,7 +185,10 @@ export class ProcessTable {
   #checkLease(process: SimProcess): void {
     if (this.#isFrozen || process.until === undefined || !this.isRunning(process)) return
     const overMs = this.#overMs(process.until)
-    if (overMs >= killMs) return this.#end(process, 'stopped', leaseOver)
+    if (overMs >= killMs) {
+      this.#end(process, 'stopped', leaseOver)
+      return
+    }
     if (overMs >= 0) this.stop(process, leaseOver)
     this.#armLease(process)
   }

@@ -2,10 +2,9 @@
  * What happens when one thing breaks and stays broken: how long until everything runs again, on the
  * machines that are left.
  */
-import { everyFault, Faults } from './faults.ts'
 import { SimFleet, someMachines } from './fleet.ts'
 import type { SimMachine } from './machine.ts'
-import { resultOf, type SimResult } from './run.ts'
+import { resultOf, type SimResult, someUnits, startAll } from './run.ts'
 import { World } from './world.ts'
 
 /** An exclusive instance waits for its lease to be broken: 9 s, and the time to see and start. */
@@ -22,7 +21,7 @@ export async function simulateLoss(seed: number): Promise<SimResult> {
   const step = () => fleet.checks.step()
   fleet.boot()
   await world.run(1_000, step)
-  new Faults(world, fleet, everyFault).begin()
+  startAll(world, fleet, someUnits(world))
   await world.run(settleMs + world.between(0, 1_000), step)
   const before = fleet.checks.unmet()
   if (before !== undefined) fleet.checks.missed(`before anything was lost: ${before}`)

@@ -179,7 +179,8 @@ export class SimMachine {
   }
 
   #makeAgent(): Agent {
-    const { world, network, engine, oscillator, machines, keepers, door, table, programs } = this.#deps
+    const { world, network, engine, oscillator, machines, keepers, door, table, programs } =
+      this.#deps
     const gate = new Gate(world)
     const clock = gatedClock(world, oscillator, gate)
     const { random } = world

@@ -5,8 +5,9 @@
  */
 import { deadline } from '../base/clock.ts'
 import { asHolonError } from '../base/errors.ts'
-import { intentKey, type MachineIntent, specKey } from '../cluster/reconcile/records.ts'
+import { intentKey, specKey } from '../cluster/reconcile/records.ts'
 import { UnitVerbs } from '../cluster/reconcile/verbs.ts'
+import type { MachineIntent } from '../kernel/types.ts'
 import type { CheckedTxn } from '../state/check-txn.ts'
 import type { Decision } from '../state/draft.ts'
 import type { SimFleet } from './fleet.ts'
@@ -54,6 +55,12 @@ export class Operators {
   constructor(world: World, fleet: SimFleet) {
     this.#world = world
     this.#fleet = fleet
+  }
+
+  /** A unit as it is given, and wanted running: until both are acknowledged. */
+  async start(unit: string, text: string): Promise<void> {
+    await this.insist(() => this.load(unit, text))
+    await this.insist(() => this.want(unit, true))
   }
 
   load(unit: string, text: string): Promise<Outcome> {

@@ -4,8 +4,8 @@
  * bring back what was there. When it is back, all is as wanted.
  */
 import { SimFleet, someMachines } from './fleet.ts'
-import { resultOf, type SimResult, untilWanted } from './run.ts'
-import { someText, unitNames } from './texts.ts'
+import { resultOf, type SimResult, startAll, untilWanted } from './run.ts'
+import { unitNames } from './texts.ts'
 import { World } from './world.ts'
 
 const settleMs = 15_000
@@ -20,15 +20,11 @@ export async function simulateOutage(seed: number): Promise<SimResult> {
   const machines = 3 + Math.floor(world.between(0, 2))
   const model = { machines: someMachines(machines, 0), keepers: 3, clockRateError: 0.05 }
   const fleet = new SimFleet(world, model)
-  const { checks, operators } = fleet
+  const { checks } = fleet
   const step = () => checks.step()
   fleet.boot()
   await world.run(1_000, step)
-  for (const unit of unitNames) {
-    const text = someText(world, unit)
-    const load = operators.insist(() => operators.load(unit, text))
-    void load.then(() => operators.insist(() => operators.want(unit, true)))
-  }
+  startAll(world, fleet, unitNames)
   await world.run(settleMs, step)
   world.note('--- the engine goes away for an hour')
   fleet.isEngineDown = true

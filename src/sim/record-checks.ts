@@ -2,8 +2,7 @@
  * What every change of the fleet's records must keep, whoever made it: looked at in the moment at
  * which the store has it, and before anybody hears of it.
  */
-import { type LeaseRecord, leaseKey, leasePrefix } from '../cluster/lease/record.ts'
-import { isVoid } from '../cluster/lease/record.ts'
+import { isVoid, type LeaseRecord, leaseKey, leasePrefix } from '../cluster/lease/record.ts'
 import {
   machinesOf,
   type SlotRecord,
@@ -43,7 +42,9 @@ export class RecordChecks {
     if (named === undefined) return undefined
     const name = `${named.unit}/${named.slot}`
     const wrong =
-      this.#wrongWork(before, after) ?? wrongGeneration(before, after) ?? this.#givenAway(before, after)
+      this.#wrongWork(before, after) ??
+      wrongGeneration(before, after) ??
+      this.#givenAway(before, after)
     if (wrong !== undefined) return `${name}: ${wrong}`
     const { claim } = after ?? {}
     if (after === undefined || claim === undefined || claim === before?.claim) return undefined
@@ -85,7 +86,8 @@ export class RecordChecks {
   ): string | undefined {
     if (after === undefined || before === undefined) return undefined
     if (after.epoch < before.epoch) return `the epoch of ${machineId} falls to ${after.epoch}`
-    if (after.status === 'held' || this.#fleet.machine(machineId)?.isFrozen === true) return undefined
+    if (after.status === 'held' || this.#fleet.machine(machineId)?.isFrozen === true)
+      return undefined
     const [running] = this.#running(machineId, ({ epoch }) => epoch === after.epoch)
     if (running === undefined) return undefined
     const name = `${running.unit}/${running.slot}`

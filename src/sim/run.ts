@@ -7,6 +7,7 @@ import { everyFault, type FaultMix, Faults } from './faults.ts'
 import { SimFleet, someMachines } from './fleet.ts'
 import { goodNetwork, type NetworkWeather } from './network.ts'
 import { type EngineWeather, goodEngine } from './state.ts'
+import { someText, type UnitName, unitNames } from './texts.ts'
 import { World } from './world.ts'
 
 export interface RunOptions {
@@ -96,16 +97,27 @@ export async function simulateSeed(
   const step = () => fleet.checks.step()
   fleet.boot()
   await world.run(1_000, step)
-  const faults = new Faults(world, fleet, options.faults)
-  faults.begin()
+  const units = someUnits(world)
+  startAll(world, fleet, units)
   await world.run(settleMs, step)
   fleet.network.weather = { ...options.network }
   fleet.weather = { ...options.engine }
+  const faults = new Faults(world, fleet, options.faults, units)
   faults.rage(options.faultPauseMsMin, options.faultPauseMsMax)
   await world.run(settleMs + options.safetyMs, step)
   faults.heal()
   const restoredMs = await untilWanted(world, fleet, options.livenessMs)
   return resultOf(seed, options, world, fleet, restoredMs)
+}
+
+/** Some of the units that there are; one that must not run twice is among them. */
+export function someUnits(world: World): readonly UnitName[] {
+  return unitNames.filter((unit) => unit === 'db.service' || world.chance(0.6))
+}
+
+/** Operators give these units and want them running. */
+export function startAll(world: World, { operators }: SimFleet, units: readonly UnitName[]): void {
+  for (const unit of units) void operators.start(unit, someText(world, unit))
 }
 
 export function resultOf(

@@ -26,8 +26,7 @@ export async function simulateSilence(seed: number): Promise<SimResult> {
     ['db.service', 'Instances=8\nPartition=at-most'],
   ] as const) {
     const text = `[Service]\nExecStart=/usr/bin/program\n[X-Holon]\n${lines}\n`
-    const load = operators.insist(() => operators.load(unit, text))
-    void load.then(() => operators.insist(() => operators.want(unit, true)))
+    void operators.start(unit, text)
   }
   await world.run(settleMs, step)
   const isMany = world.chance(0.7)

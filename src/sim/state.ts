@@ -51,10 +51,10 @@ export interface Engine {
 }
 
 /**
- * `sent`: a txn has left its machine. `decided`: its answer is on its way back. `text`: so is a
- * unit's text.
+ * `sent`: a txn has left its machine. `claimed`: it is one that has more conditions than one.
+ * `decided`: an answer is on its way back. `text`: so is a unit's text.
  */
-export type StateMoment = 'sent' | 'decided' | 'text'
+export type StateMoment = 'sent' | 'claimed' | 'decided' | 'text'
 
 const unreachableMs = 1_500
 const latencyMsMax = 6
@@ -113,7 +113,8 @@ export class SimState implements State {
       return decision
     }
     if (!this.#chance(weather.unknown)) {
-      const lateMs = this.#engine.reached(this.#machineId, 'sent')
+      const moment = txn.if.length > 1 ? 'claimed' : 'sent'
+      const lateMs = this.#engine.reached(this.#machineId, moment)
       const box = await this.#trip(signal, decide, () => void finish(false), lateMs)
       if (box?.value?.kind === 'refused') throw box.value.error
       if (box?.value !== undefined) return box.value

@@ -1,4 +1,4 @@
-/** The units of a seeded simulation: of each kind that the fleet treats differently there is one. */
+/** The units of a seeded simulation: one of each kind that the fleet treats differently. */
 import type { World } from './world.ts'
 
 /** `db.service` must not run twice; `each.service` runs on every machine. */

@@ -79,7 +79,8 @@ export class Wanted {
     const problems: string[] = []
     const phase = this.#fleet.machine(machineId)?.table.processes.get(name)?.phase
     if (!counts(machineId)) problems.push(`${name} is on ${machineId}`)
-    if (phase !== 'ready' && phase !== 'ended') problems.push(`${name} is not ready on ${machineId}`)
+    if (phase !== 'ready' && phase !== 'ended')
+      problems.push(`${name} is not ready on ${machineId}`)
     if (next !== undefined) problems.push(`${name} still has a second place`)
     return problems
   }

@@ -26,12 +26,18 @@ class Happening implements Timer {
   }
 }
 
-const linesKept = 4_000
+/** Something that happened. */
+export interface Note {
+  readonly atMs: number
+  readonly what: string
+}
+
+const notesKept = 4_000
 
 export class World {
   readonly random: Random
   readonly #heap: Happening[] = []
-  readonly #lines: string[] = []
+  readonly #notes: Note[] = []
   #order = 0
   #nowMs = 0
   #hash = 0
@@ -51,9 +57,14 @@ export class World {
     return (this.#hash >>> 0).toString(16).padStart(8, '0')
   }
 
-  /** The last lines of the trace. */
+  /** The last of what was noted, oldest first. */
+  get notes(): readonly Note[] {
+    return this.#notes
+  }
+
+  /** The same as lines. */
   get trace(): readonly string[] {
-    return this.#lines
+    return this.#notes.map(lineOf)
   }
 
   after(delayMs: number, fire: () => void): Timer {
@@ -63,13 +74,14 @@ export class World {
     return happening
   }
 
-  note(line: string): void {
-    const text = `${this.#nowMs.toFixed(1)} ${line}`
+  note(what: string): void {
+    const note = { atMs: this.#nowMs, what }
+    const text = lineOf(note)
     for (let i = 0; i < text.length; i++) {
       this.#hash = Math.imul(this.#hash ^ text.charCodeAt(i), 0x01000193)
     }
-    this.#lines.push(text)
-    if (this.#lines.length > 2 * linesKept) this.#lines.splice(0, linesKept)
+    this.#notes.push(note)
+    if (this.#notes.length > 2 * notesKept) this.#notes.splice(0, notesKept)
   }
 
   between(min: number, max: number): number {
@@ -149,4 +161,8 @@ export class World {
 
 function isBefore(a: Happening, b: Happening): boolean {
   return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)
+}
+
+function lineOf({ atMs, what }: Note): string {
+  return `${atMs.toFixed(1)} ${what}`
 }

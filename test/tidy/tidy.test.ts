@@ -137,8 +137,8 @@ test('no file is longer than 500 lines, no line than 100 columns', () => {
 })
 
 // scripts/build.ts says why: esbuild's translation of it for older Nodes is wrong there.
-test('what the SDK consists of has no `using` in a loop', () => {
-  const found = sdkSources().flatMap(({ path, lines }) =>
+test('what older Nodes run, too, has no `using` in a loop', () => {
+  const found = modules().flatMap(({ path, lines }) =>
     lines.flatMap((line, index) => {
       const inHead = /^\s*for (await )?\((await )?using\b/.test(line)
       const inBody = /^\s*(await )?using\b/.test(line) && isInLoop(lines, index)
@@ -148,8 +148,8 @@ test('what the SDK consists of has no `using` in a loop', () => {
   assert.deepEqual(found, [], 'give the round a function of its own')
 })
 
-/** Everything that the SDK's entry point imports as more than types, itself included. */
-function sdkSources(): readonly Source[] {
+/** What the modules for programs consist of: all that they import as more than types. */
+function modules(): readonly Source[] {
   const byPath = new Map(sources.map((source) => [source.path, source]))
   const reached = new Set<Source>()
   const reach = (path: string) => {
@@ -163,6 +163,7 @@ function sdkSources(): readonly Source[] {
     for (const [, stated, dynamic] of imports) reach(join(dirname(path), stated ?? dynamic ?? ''))
   }
   reach('doors/sdk/index.ts')
+  reach('sim/index.ts')
   assert.ok(reached.size > 20, `only ${reached.size} files are reached`)
   return [...reached]
 }

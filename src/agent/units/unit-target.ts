@@ -15,7 +15,7 @@ import {
   whatComesNext,
 } from './unit-status.ts'
 
-/** A unit of this machine: its own, or one of the fleet, which refuses to be told what to do here. */
+/** A unit of this machine: its own, or one of the fleet, which nobody rules from here. */
 export type MachineUnit = ShownUnit & Pick<ManagedUnit, 'start' | 'stop' | 'restart' | 'enable'>
 
 export interface UnitTargetDeps {

@@ -8,6 +8,7 @@
  */
 import { type Clock, deadline, sleep } from '../../base/clock.ts'
 import { asHolonError } from '../../base/errors.ts'
+import type { MachineIntent } from '../../kernel/types.ts'
 import { follow, type View } from '../../state/commit.ts'
 import type { Entry, State } from '../../state/port.ts'
 import { LeaseObserver } from '../lease/observer.ts'
@@ -16,7 +17,6 @@ import { type LeaderRecord, leaderKey, parseLeader } from './leadership.ts'
 import {
   controlPrefix,
   intentPrefix,
-  type MachineIntent,
   machinesOf,
   parseIntent,
   parseSlot,

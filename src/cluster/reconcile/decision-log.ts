@@ -13,7 +13,7 @@ import { update } from '../../state/commit.ts'
 import type { SignalOptions, State } from '../../state/port.ts'
 
 export const whyPrefix = 'why/'
-const whyKey = (unit: string) => `${whyPrefix}${unit}`
+export const whyKey = (unit: string) => `${whyPrefix}${unit}`
 
 const flushMs = 500
 const writeTimeoutMs = 10_000

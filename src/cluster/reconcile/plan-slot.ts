@@ -112,7 +112,7 @@ function keepExclusive(view: UnitView, seen: SeenSlot): SlotOutcome | undefined 
 function reasonToStay(view: UnitView, seen: SeenSlot): string | undefined {
   const { slot, machineId } = seen.record
   const place = view.context.place(slot, new Set([machineId]))
-  if (place.kind === 'nowhere') return place.why
+  if (place.kind === 'nowhere' && view.failureOf(seen, true) === undefined) return place.why
   return view.mayEnd(seen) ? undefined : 'there would be fewer than MinInstances='
 }
 
@@ -170,7 +170,7 @@ function assign(
   return change(view, seen, after, after.why)
 }
 
-/** Better where it failed before than nowhere, unless it is there now. */
+/** Better where it failed before than nowhere; where it is now, after a longer while. */
 function findPlace(
   view: UnitView,
   slot: number,
@@ -179,8 +179,11 @@ function findPlace(
 ): Place {
   const avoid = new Set(view.failures(seen, failure).map(({ machineId }) => machineId))
   const place = view.context.place(slot, avoid)
-  const retry = place.kind === 'nowhere' && avoid.size > 0 && failure === undefined
-  return retry ? view.context.place(slot, new Set()) : place
+  if (place.kind === 'placed' || seen === undefined || avoid.size === 0) return place
+  if (failure === undefined) return view.context.place(slot, new Set())
+  const { machineId } = seen.record
+  const stays = view.failureOf(seen, true) === undefined || view.context.isDraining(machineId)
+  return stays ? place : { kind: 'placed', machineId, why: `${place.why}; it is tried again here` }
 }
 
 function only(machineId: string): Place {

@@ -15,6 +15,7 @@
  * follows its own work alone and can still compare and set the slot.
  */
 import { HolonError } from '../../base/errors.ts'
+import type { MachineIntent } from '../../kernel/types.ts'
 import type { Condition, Delete, Put } from '../../state/port.ts'
 import { isJsonObject, stringField } from '../fields.ts'
 
@@ -100,14 +101,6 @@ export interface SlotFailure {
   readonly machineId: string
   readonly atMs: number
   readonly why: string
-}
-
-/** `control/machine/<machineId>`: what an operator wants of a machine. */
-export interface MachineIntent {
-  /** `cordoned`: nothing new there. `draining`: what is there leaves, too. */
-  readonly wish: 'cordoned' | 'draining'
-  readonly sinceMs: number
-  readonly by: string
 }
 
 /** A value with the revision that it was read or written at; 0: there is none. */

@@ -126,8 +126,8 @@ export class UnitView {
   }
 
   /**
-   * Why it is to be tried elsewhere, or again where it is bound to; undefined while it is well, or
-   * it is too early.
+   * Why it is to be tried elsewhere, or again where it is when it is bound to that machine, or no
+   * other one fits; undefined while it is well, or it is too early.
    */
   failureOf(seen: SeenSlot, isBound = false): string | undefined {
     const { machineId } = seen.record
@@ -137,7 +137,7 @@ export class UnitView {
     if (hosted?.phase !== 'failed' && hosted?.phase !== 'refused') return undefined
     const tries = this.failures(seen).length
     const pauseMs = hosted.phase === 'refused' && !isBound ? 0 : failedPauseMs * 2 ** tries
-    if (hosted.forMs < pauseMs && tries < failuresMax) return undefined
+    if (hosted.forMs < pauseMs && (isBound || tries < failuresMax)) return undefined
     return `it ${hosted.phase === 'failed' ? 'failed' : 'was refused'} on ${name}: ${hosted.why}`
   }
 

@@ -5,11 +5,11 @@
 import type { Clock } from '../../base/clock.ts'
 import { HolonError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
+import type { MachineIntent } from '../../kernel/types.ts'
 import { commit, newOperationId, patiently, update } from '../../state/commit.ts'
 import type { Entry, Listing, SignalOptions, State } from '../../state/port.ts'
 import {
   intentKey,
-  type MachineIntent,
   parseSlot,
   parseSpec,
   type SlotRecord,
@@ -54,13 +54,14 @@ export class UnitVerbs {
 
   /** Gives a unit a text, new or changed. Nothing is started by it that was not wanted before. */
   load(given: GivenText, by: string, options: SignalOptions): Promise<SpecRecord> {
-    return this.#give(given, by, false, options)
+    return this.#give(given, by, {}, options)
   }
 
   async #give(
     given: GivenText,
     by: string,
-    isNew: boolean,
+    /** Set when the text counts as a new one even if it is not, and is wanted running. */
+    anew: { readonly wanted?: true },
     { signal }: SignalOptions,
   ): Promise<SpecRecord> {
     const { clock, random, state } = this.#deps
@@ -68,8 +69,8 @@ export class UnitVerbs {
     while (true) {
       const entry = await this.#get(specKey(unit), signal)
       const before = entry === undefined ? undefined : parseSpec(entry.value)
-      if (!isNew && before !== undefined && (await this.#textOf(before, signal)) === text)
-        return before
+      const isKnown = before !== undefined && (await this.#textOf(before, signal)) === text
+      if (isKnown && anew.wanted === undefined) return before
       const spec = 1 + Math.max(0, ...(before?.history ?? []).map((each) => each.spec))
       const atMs = clock.wallMs()
       const after: SpecRecord = {
@@ -77,6 +78,7 @@ export class UnitVerbs {
         wanted: false,
         enabled: false,
         ...before,
+        ...anew,
         spec,
         changedAtMs: atMs,
         by,
@@ -133,8 +135,7 @@ export class UnitVerbs {
     if (before === undefined) throw notKnown(unit)
     const text = await this.#textOf(before, options.signal)
     if (typeof text !== 'string') throw notKnown(unit)
-    await this.#give({ unit, text }, by, true, options)
-    await this.want(unit, true, by, options)
+    await this.#give({ unit, text }, by, { wanted: true }, options)
   }
 
   /** One instance starts again where it is. `not_found` when there is no such instance. */

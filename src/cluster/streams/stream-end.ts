@@ -118,8 +118,8 @@ export class StreamEnd {
   }
 
   /**
-   * Frames go between the other machine and `partner` from now on, which is owned from now on: until
-   * `onReleased`, at the end of the stream; without it the partner ends with the stream.
+   * Frames go between the other machine and `partner` from now on, which is owned from now on:
+   * until `onReleased`, at the end of the stream; without it the partner ends with the stream.
    */
   join(partner: Duplex, source: ByteSource, onReleased?: () => void): void {
     this.#partner = partner

@@ -20,7 +20,8 @@ export interface CommandEntry {
 /** About this machine, or all of them, whatever is chosen. */
 const unchoosing: ReadonlySet<string> = new Set([
   ...['up', 'down', 'install', 'state', 'completion', 'verify'],
-  ...['invite', 'join', 'leave', 'lab'],
+  ...['invite', 'join', 'leave', 'lab', 'drain', 'undrain', 'cordon', 'uncordon'],
+  ...['scale', 'rollout', 'events'],
 ])
 
 function entry(
@@ -35,6 +36,11 @@ function entry(
 const unitVerbs = (name: string) => async () => {
   const verbs = await import('./commands/unit-verbs.ts')
   return { command: (context: CliContext) => verbs.unitVerb(name, context) }
+}
+
+const intentVerbs = (name: 'undrain' | 'cordon' | 'uncordon') => async () => {
+  const verbs = await import('./commands/drain.ts')
+  return { command: (context: CliContext) => verbs.intentVerb(name, context) }
 }
 
 export const commandTable: readonly CommandEntry[] = [
@@ -69,6 +75,20 @@ export const commandTable: readonly CommandEntry[] = [
   ),
   entry('join', 'Machines', 'make this machine one of others', () => import('./commands/join.ts')),
   entry('leave', 'Machines', 'take this machine out again', () => import('./commands/leave.ts')),
+  entry(
+    'drain',
+    'Machines',
+    "have the fleet's instances leave a machine",
+    () => import('./commands/drain.ts'),
+  ),
+  entry('undrain', 'Machines', 'end a drain', intentVerbs('undrain')),
+  entry(
+    'cordon',
+    'Machines',
+    'keep new instances of the fleet off a machine',
+    intentVerbs('cordon'),
+  ),
+  entry('uncordon', 'Machines', 'end a cordon', intentVerbs('uncordon')),
   entry('lab', 'Machines', 'make test hosts on this machine', () => import('./commands/lab.ts')),
 
   entry('ps', 'Processes', 'list processes', () => import('./commands/ps.ts')),
@@ -90,6 +110,13 @@ export const commandTable: readonly CommandEntry[] = [
 
   entry('start', 'Units', 'start units', unitVerbs('start')),
   entry('stop', 'Units', 'stop units', unitVerbs('stop')),
+  entry('scale', 'Units', 'set how many instances run', () => import('./commands/scale.ts')),
+  entry(
+    'rollout',
+    'Units',
+    'follow, list, take back changes',
+    () => import('./commands/rollout.ts'),
+  ),
   entry('restart', 'Units', 'restart units, one instance after another', unitVerbs('restart')),
   entry('enable', 'Units', 'start units whenever Holon starts', unitVerbs('enable')),
   entry('disable', 'Units', 'do not start units by themselves', unitVerbs('disable')),
@@ -98,7 +125,13 @@ export const commandTable: readonly CommandEntry[] = [
   entry('is-failed', 'Units', 'tell by exit status whether units failed', unitVerbs('is-failed')),
   entry('cat', 'Units', 'print unit files as loaded', unitVerbs('cat')),
   entry('show', 'Units', 'print properties of units', () => import('./commands/show.ts')),
-  entry('why', 'Units', 'explain how a unit came to its state', () => import('./commands/why.ts')),
+  entry(
+    'why',
+    'Units',
+    'explain how a unit or a machine came to its state',
+    () => import('./commands/why.ts'),
+  ),
+  entry('events', 'Units', 'show what was decided, by time', () => import('./commands/events.ts')),
   entry('verify', 'Units', 'check unit files', () => import('./commands/verify.ts')),
   entry('logs', 'Units', 'show logs of units and runs', () => import('./commands/logs.ts')),
 ]

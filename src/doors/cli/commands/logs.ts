@@ -1,7 +1,6 @@
 /** `holon logs UNIT|run/ID`: journalctl's habits for the logs of units and runs. */
 import { once } from 'node:events'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { deadline, sleep } from '../../../base/clock.ts'
 import { HolonError } from '../../../base/errors.ts'
 import type { System } from '../../../kernel/kernel.ts'
 import type { CallOptions, LogEntry, LogPage, LogQuery } from '../../../kernel/types.ts'
@@ -9,6 +8,7 @@ import type { CliContext } from '../context.ts'
 import { type LogFormat, LogRenderer, logFormats } from '../log-format.ts'
 import { parseLogTime } from '../log-time.ts'
 import { reportMissing } from '../missing.ts'
+import { followWaitMs, PageReader } from '../page-reader.ts'
 import { bytes } from '../time.ts'
 import { resolveUnit } from '../unit-arguments.ts'
 
@@ -27,13 +27,6 @@ interface LogsCommandOptions {
   readonly diskUsage?: boolean
 }
 
-/**
- * How long the agent may hold a call of `-f` open; it answers at once when something is written.
- */
-const followWaitMs = 20_000
-const callMarginMs = 10_000
-const retryFirstMs = 100
-const retryMaxMs = 2_000
 /** With `-f` alone. */
 const followTail = 10
 
@@ -95,7 +88,10 @@ async function showLogs(context: CliContext, target: string, options: LogsComman
     terminal: stdout.isTTY === true,
     color,
   })
-  const reader = new LogReader(context, target)
+  const reader: LogReader = new PageReader(context, async (system, signal) => {
+    const readable = await findReadable(system, target, signal)
+    return (page, callOptions) => readable.logs(page, callOptions)
+  })
   await using _ends = reader
   if (options.reverse === true) return await showReversed(context, reader, query, renderer)
   const absent = new Absent(context)
@@ -166,80 +162,10 @@ async function write({ stdout }: CliContext, chunk: Buffer): Promise<void> {
   if (chunk.length > 0 && !stdout.write(chunk)) await once(stdout, 'drain')
 }
 
+type LogReader = PageReader<LogQuery, LogPage>
+
 interface Readable {
   readonly logs: (query: LogQuery, options: CallOptions) => Promise<LogPage>
-}
-
-/** Reads one log over a link that may have to be made anew. */
-class LogReader implements AsyncDisposable {
-  readonly #context: CliContext
-  readonly #target: string
-  readonly #links: AsyncDisposable[] = []
-  #readable: Promise<Readable> | undefined
-  /** Once it has answered, an agent that does not is waited for. */
-  #answered = false
-
-  constructor(context: CliContext, target: string) {
-    this.#context = context
-    this.#target = target
-  }
-
-  /** With `follow` the agent may be away for any time: it is waited for, and told of once. */
-  async read(query: LogQuery, { follow }: { readonly follow: boolean }): Promise<LogPage> {
-    const { clock, stderr } = this.#context
-    let retryMs = retryFirstMs
-    for (;;) {
-      try {
-        const page = await this.#call(query)
-        this.#answered = true
-        if (retryMs > retryFirstMs) stderr.write('holon: the agent answers again\n')
-        return page
-      } catch (error) {
-        if (!follow || !this.#answered || !isAway(error)) throw error
-        if (retryMs === retryFirstMs) {
-          stderr.write('holon: the agent does not answer; waiting for it\n')
-        }
-        this.#readable = undefined
-        await sleep(clock, retryMs, new AbortController().signal)
-        retryMs = Math.min(2 * retryMs, retryMaxMs)
-        await this.#reconnect()
-      }
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#links.splice(0).map((link) => link[Symbol.asyncDispose]()))
-  }
-
-  async #call(query: LogQuery): Promise<LogPage> {
-    const { clock } = this.#context
-    using limit =
-      query.waitMs === undefined
-        ? this.#context.deadline()
-        : deadline(clock, query.waitMs + callMarginMs)
-    this.#readable ??= this.#context
-      .system()
-      .then((system) => findReadable(system, this.#target, limit.signal))
-    return await (await this.#readable).logs(query, limit)
-  }
-
-  /** The context's own link stays broken once it is: make one of our own. */
-  async #reconnect(): Promise<void> {
-    await this[Symbol.asyncDispose]().catch(() => {})
-    using limit = this.#context.deadline()
-    const found = this.#context.connectAnew(limit.signal).then((link) => {
-      this.#links.push(link)
-      return findReadable(link.system, this.#target, limit.signal)
-    })
-    this.#readable = found
-    // The next call meets the failure; unheard it would end the process.
-    await found.catch(() => {})
-  }
-}
-
-/** No agent, a broken link, or one that was too slow; all of them pass. */
-function isAway(error: unknown): boolean {
-  return error instanceof HolonError && (error.retryable || error.code === 'cancelled')
 }
 
 async function findReadable(

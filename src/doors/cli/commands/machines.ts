@@ -92,8 +92,9 @@ const wideColumns = ['ID', 'ADDRESS', 'LABELS', 'LAST SEEN']
 
 /** Of a machine that does not answer only what stays true is shown. */
 function cells(machine: MachineInfo, nowMs: number): readonly string[] {
-  const { name, status, zone, report } = machine
-  const head = [name, status, zone === '' ? '-' : zone]
+  const { name, status, zone, report, intent } = machine
+  const wished = intent === undefined ? status : `${status},${intent.wish}`
+  const head = [name, wished, zone === '' ? '-' : zone]
   if (report === undefined) return [...head, '-', '-', '-', '-', '-', '-']
   const up = status === 'up'
   const all = bytes(report.memoryBytes)

@@ -12,6 +12,7 @@ import type {
   UnitStatus,
 } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
+import { rolloutText } from '../fleet-part.ts'
 import { formatEntry } from '../log-format.ts'
 import { reportMissing } from '../missing.ts'
 import { printable } from '../ps/width.ts'
@@ -94,8 +95,9 @@ function countMachines(machines: readonly MachineInfo[]): string {
 }
 
 function describeMachine(machine: MachineInfo, nowMs: number): string {
-  const { status, report, lastSeenAtMs } = machine
-  if (status !== 'up') {
+  const { report, intent, lastSeenAtMs } = machine
+  const status = intent === undefined ? machine.status : `${machine.status}, ${intent.wish}`
+  if (machine.status !== 'up') {
     if (lastSeenAtMs === undefined) return `${status}, not seen yet`
     return `${status}, last seen ${sinceText(nowMs - lastSeenAtMs)}`
   }
@@ -122,8 +124,13 @@ function describeUnit(context: CliContext, status: UnitStatus): string {
     `     Active: ${status.active} (${status.sub})`,
   ]
   if (status.instancesWanted !== 1) lines.push(`  Instances: ${status.instancesWanted} wanted`)
+  const { fleet } = status
+  if (fleet !== undefined) {
+    lines.push(`    Rollout: ${rolloutText(status, fleet, context.clock.wallMs())}`)
+  }
   for (const note of status.notes) lines.push(`       Note: ${note}`)
   for (const instance of status.instances) lines.push(...describeInstance(context, instance))
+  for (const waits of fleet?.waiting ?? []) lines.push(`   ${waits}`)
   return `${lines.join('\n')}\n`
 }
 

@@ -1,34 +1,60 @@
-/** `holon why UNIT`: the recorded decisions that led here, and what comes next. */
+/** `holon why UNIT|MACHINE`: the recorded decisions that led here, and what comes next. */
 import { Command } from 'commander'
-import type { WhyAnswer } from '../../../kernel/types.ts'
+import { HolonError } from '../../../base/errors.ts'
+import type { System } from '../../../kernel/kernel.ts'
+import type { MachineInfo, UnitListing, UnitStatus, WhyAnswer } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
-import { isoTime } from '../time.ts'
-import { resolveUnit } from '../unit-arguments.ts'
+import { placeText, rolloutText } from '../fleet-part.ts'
+import { reportMissing } from '../missing.ts'
+import { ago, isoTime } from '../time.ts'
+import { resolveUnit, type UnitArgument } from '../unit-arguments.ts'
 
 export function command(context: CliContext): Command {
   return new Command('why')
-    .description('Explains how a unit came to its state, from recorded decisions.')
-    .argument('<unit>')
+    .description('Explains how a unit or a machine came to its state, from recorded decisions.')
+    .argument('<unit-or-machine>')
     .option('--json', 'as JSON')
     .action(async (text: string, options: { json?: boolean }) => {
       using limit = context.deadline()
-      const { signal } = limit
-      const { unit, instance } = await resolveUnit(await context.system(), text, {
-        signal,
-        load: false,
-      })
-      const answer = await unit.why({ signal })
+      const system = await context.system()
+      const asked = await findAsked(system, text, limit.signal)
+      if ('machine' in asked) return explainMachine(context, asked.machine, options, limit.signal)
+      const { unit, instance } = asked
+      const answer = await unit.why(limit)
       const name = instance === undefined ? undefined : `${answer.unit}/${instance}`
-      context.stdout.write(
-        options.json ? `${JSON.stringify(answer, undefined, 2)}\n` : formatWhy(answer, name),
-      )
+      const explained = options.json ? json(answer) : formatWhy(context, answer, name)
+      context.stdout.write(explained)
     })
 }
 
-function formatWhy(answer: WhyAnswer, instance: string | undefined): string {
+const json = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`
+
+/** A unit, or else a machine of that name. */
+async function findAsked(
+  system: System,
+  text: string,
+  signal: AbortSignal,
+): Promise<UnitArgument | { readonly machine: MachineInfo }> {
+  try {
+    return await resolveUnit(system, text, { signal, load: false })
+  } catch (error) {
+    if (!(error instanceof HolonError) || error.code !== 'not_found') throw error
+    const { machines } = await system.machines({ signal })
+    const machine = machines.find(({ name }) => name === text)
+    if (machine === undefined) throw error
+    return { machine }
+  }
+}
+
+function formatWhy(context: CliContext, answer: WhyAnswer, instance: string | undefined): string {
   const { status } = answer
   const lines = [`${answer.unit} is ${status.active} (${status.sub})`]
+  const { fleet } = status
+  if (fleet !== undefined) lines.push(`  ${rolloutText(status, fleet, context.clock.wallMs())}`)
   for (const note of status.notes) lines.push(`  note: ${note}`)
+  const places = placesOf(status).filter(({ name }) => instance === undefined || name === instance)
+  if (places.length > 0) lines.push('', 'Where it is:')
+  for (const { name, machine, text } of places) lines.push(`  ${name} on ${machine}: ${text}`)
   const decisions = answer.decisions.filter(
     (d) => instance === undefined || d.instance === undefined || d.instance === instance,
   )
@@ -40,5 +66,60 @@ function formatWhy(answer: WhyAnswer, instance: string | undefined): string {
   }
   const next = answer.next.filter((line) => instance === undefined || line.startsWith(instance))
   if (next.length > 0) lines.push('', 'What comes next:', ...next.map((line) => `  ${line}`))
+  return `${lines.join('\n')}\n`
+}
+
+interface Place {
+  readonly name: string
+  readonly machine: string
+  readonly next: string | undefined
+  readonly text: string
+}
+
+function placesOf({ name, fleet }: UnitStatus): readonly Place[] {
+  return (fleet?.slots ?? []).map((slot) => ({
+    name: `${name}/${slot.slot}`,
+    machine: slot.machine,
+    next: slot.next,
+    text: placeText(slot),
+  }))
+}
+
+async function explainMachine(
+  context: CliContext,
+  machine: MachineInfo,
+  options: { readonly json?: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const listing = await (await context.system()).units({ signal })
+  const { name } = machine
+  const places = listing.units.flatMap(placesOf)
+  const here = places.filter((place) => place.machine === name || place.next === name)
+  const text = options.json
+    ? json({ machine, instances: here })
+    : formatMachine(context, machine, here, listing)
+  context.stdout.write(text)
+  reportMissing(context, listing.missing)
+}
+
+function formatMachine(
+  context: CliContext,
+  { name, status, intent }: MachineInfo,
+  here: readonly Place[],
+  { units }: UnitListing,
+): string {
+  const lines = [`${name} is ${status}`]
+  if (intent !== undefined) {
+    const since = `${isoTime(intent.sinceMs)} (${ago(context.clock.wallMs() - intent.sinceMs)})`
+    lines.push(`  ${intent.wish} since ${since}, asked by ${intent.by}`)
+  }
+  lines.push('', "The fleet's instances there:")
+  if (here.length === 0) lines.push('  none')
+  for (const place of here) {
+    const text = place.machine === name ? place.text : `to take over from ${place.machine}`
+    lines.push(`  ${place.name}: ${text}`)
+  }
+  const waiting = units.flatMap(({ fleet }) => fleet?.waiting ?? [])
+  if (waiting.length > 0) lines.push('', 'What waits:', ...waiting.map((line) => `  ${line}`))
   return `${lines.join('\n')}\n`
 }

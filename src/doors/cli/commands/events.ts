@@ -1,0 +1,60 @@
+/** `holon events`: what was decided about the units of the fleet, and why, by time. */
+import { once } from 'node:events'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import type { EventPage, EventQuery, FleetEvent } from '../../../kernel/types.ts'
+import type { CliContext } from '../context.ts'
+import { followWaitMs, PageReader } from '../page-reader.ts'
+import { printable } from '../ps/width.ts'
+import { isoTime } from '../time.ts'
+
+interface EventsOptions {
+  readonly follow?: boolean
+  readonly lines?: number
+  readonly output: 'short' | 'json' | 'jsonl'
+}
+
+/** With `-f` alone. */
+const followTail = 10
+
+export function command(context: CliContext): Command {
+  return new Command('events')
+    .description('Shows what was decided about units of the fleet, and why, by time.')
+    .argument('[unit]')
+    .option('-f, --follow', 'go on with what is being decided')
+    .option('-n, --lines <count>', 'only the last so many', parseCount)
+    .addOption(
+      new Option('-o, --output <format>', 'how to show it')
+        .choices(['short', 'json', 'jsonl'])
+        .default('short'),
+    )
+    .action(async (unit: string | undefined, options: EventsOptions) => {
+      const follow = options.follow === true
+      const tail = options.lines ?? (follow ? followTail : undefined)
+      const query: EventQuery = {
+        ...(unit === undefined ? {} : { unit }),
+        ...(tail === undefined ? {} : { tail }),
+      }
+      const reader = new PageReader<EventQuery, EventPage>(
+        context,
+        async (system) => (page, callOptions) => system.events(page, callOptions),
+      )
+      await using _ends = reader
+      const format = options.output === 'short' ? short : JSON.stringify
+      for (let position = query; ; ) {
+        const { events, cursor } = await reader.read(position, { follow })
+        const text = events.map((event) => `${format(event)}\n`).join('')
+        if (text !== '' && !context.stdout.write(text)) await once(context.stdout, 'drain')
+        if (!follow) return
+        position = { ...query, cursor, waitMs: followWaitMs }
+      }
+    })
+}
+
+function short({ atMs, machine, unit, instance = unit, what, why }: FleetEvent): string {
+  return printable(`${isoTime(atMs)} ${machine} ${instance}: ${what}: ${why}`)
+}
+
+function parseCount(text: string): number {
+  if (/^\d+$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('a number is expected.')
+}

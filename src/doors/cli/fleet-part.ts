@@ -1,0 +1,27 @@
+/** A unit of the fleet in words: what its change has come to, and why its instances are there. */
+import type { FleetPart, UnitStatus } from '../../kernel/types.ts'
+import { ago } from './time.ts'
+
+/** Whether instances still have another text than the one that is wanted. */
+export function isChanging({ wanted, fleet }: UnitStatus): boolean {
+  if (fleet === undefined) return false
+  if (fleet.rollout?.status === 'going') return true
+  return wanted && fleet.slots.some(({ spec }) => spec !== fleet.spec)
+}
+
+/** "2 of 5 instances have text 3, which is being brought out". */
+export function rolloutText(status: UnitStatus, fleet: FleetPart, nowMs: number): string {
+  const { slots, spec, rollout } = fleet
+  const have = slots.filter((slot) => slot.spec === spec).length
+  const text =
+    `${have} of ${slots.length} instances have text ${spec}` +
+    (isChanging(status) ? ', which is being brought out' : '')
+  if (rollout?.status !== 'failed' || rollout.to !== spec) return text
+  return `${text}; text ${rollout.from} was taken back ${ago(nowMs - rollout.sinceMs)}: ${rollout.why}`
+}
+
+/** "here because it is the least busy one; n3 takes over once it is ready there". */
+export function placeText({ why, next }: FleetPart['slots'][number]): string {
+  const moving = next === undefined ? '' : `; ${next} takes over once it is ready there`
+  return `here because ${why}${moving}`
+}

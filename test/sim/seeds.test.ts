@@ -1,0 +1,33 @@
+/**
+ * The simulation over many seeds: a thousand fleets under faults, each twice, since the same seed
+ * must give the same trace; and each other family of scenarios.
+ */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
+
+function simulate(...args: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [join(root, 'sim/main.ts'), ...args], (error, stdout, stderr) => {
+      if (error === null) resolve()
+      else reject(new assert.AssertionError({ message: `${stdout}\n${stderr}` }))
+    })
+  })
+}
+
+test('a thousand seeds under faults, each twice with the same trace', () =>
+  simulate('--seed', '1', '--count', '1000', '--jobs', '2', '--twice', '--first'))
+
+for (const [family, count] of [
+  ['loss', 200],
+  ['drain', 50],
+  ['silence', 20],
+  ['outage', 2],
+] as const) {
+  test(`${count} seeds of family ${family}`, () =>
+    simulate('--family', family, '--count', String(count), '--first'))
+}
