@@ -132,19 +132,21 @@ export class ControlView implements Disposable {
 
   /** A quiet watch and one that nobody serves look alike: so the state is asked now and then. */
   async #probe(): Promise<void> {
-    const { clock, state } = this.#deps
+    const { clock } = this.#deps
     const { signal } = this.#life
     while (!signal.aborted) {
-      try {
-        using limit = deadline(clock, silenceMs, signal)
-        await state.get(leaderKey, limit)
-        if (this.silentMs > silenceMs) this.leases.restart()
-        this.#heardMs = clock.nowMs()
-      } catch {
-        // Told by what needs the state; here it only shows in `silentMs`.
-      }
+      // A failure is told by what needs the state; here it only shows in `silentMs`.
+      await this.#askState(signal).catch(() => {})
       await sleep(clock, probeMs, signal).catch(() => {})
     }
+  }
+
+  async #askState(signal: AbortSignal): Promise<void> {
+    const { clock, state } = this.#deps
+    using limit = deadline(clock, silenceMs, signal)
+    await state.get(leaderKey, limit)
+    if (this.silentMs > silenceMs) this.leases.restart()
+    this.#heardMs = clock.nowMs()
   }
 
   #apply(view: View): void {

@@ -38,7 +38,7 @@ export function command(context: CliContext): Command {
     .action((name: string, options: ListingOptions) => history(context, name, options))
   rollout
     .command('undo')
-    .description('Goes back to the text before, or to another one; brought out as any change.')
+    .description('Goes back to the text before, or to another one; brought out like every change.')
     .argument('<unit>')
     .option('--to <number>', 'to the text with this number', parseNumber)
     .action(async (name: string, options: { readonly to?: number }) => {
