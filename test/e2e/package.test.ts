@@ -1,4 +1,4 @@
-/** The packed package, installed as users would, without the clone: CLI and SDK. */
+/** The packed package, installed as users would, without the clone: CLI, SDK and simulation. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { root } from './harness.ts'
 
-test('npm pack, npm install -g, up, run, the SDK, down', async () => {
+test('npm pack, npm install -g, up, run, the SDK, down, a simulation', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'holon-pack-'))
   const env = { ...process.env, HOLON_DIR: join(dir, 'holon') }
   const sh = (command: string, args: string[], cwd = dir) => {
@@ -34,6 +34,13 @@ test('npm pack, npm install -g, up, run, the SDK, down', async () => {
        console.log(stdout.trim(), exit.code, (await holon.status()).machines.length)`,
     )
     assert.equal(sh(process.execPath, [program]), 'from the SDK 0 1\n')
+    writeFileSync(
+      program,
+      `import { simulate } from ${JSON.stringify(join(sdk, 'dist/sim.js'))}
+       const fleet = await simulate({ machines: 3 })
+       console.log(fleet.machines.join(' '), fleet.leader)`,
+    )
+    assert.equal(sh(process.execPath, [program]), 'm1 m2 m3 m1\n')
   } finally {
     spawnSync(holon, ['down', '--all'], { env })
     rmSync(dir, { recursive: true, force: true })

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { simulate } from '../../src/sim/index.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
@@ -13,9 +13,9 @@ test('docs/simulation.md: the example does what it says', async () => {
   const doc = readFileSync(join(root, 'docs/simulation.md'), 'utf8')
   const [, example = ''] = /```ts\n(.*?)```/s.exec(doc) ?? []
   assert.match(example, /simulate/)
-  const module = join(root, 'src/sim/index.ts')
-  const source = example.replace("'holon/sim'", JSON.stringify(module)).replaceAll('console.log', 'void')
-  await import(`data:text/typescript,${encodeURIComponent(source)}`)
+  const module = pathToFileURL(join(root, 'src/sim/index.ts')).href
+  const source = example.replace('holon/sim', module).replaceAll('console.log', 'void')
+  await import(`data:text/javascript,${encodeURIComponent(source)}`)
 })
 
 test('simulate() the same script and seed give the same history', async () => {
