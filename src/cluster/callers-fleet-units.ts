@@ -4,6 +4,7 @@
  */
 import { deadline } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
+import { limits } from '../base/limits.ts'
 import type { Unit, UnitFile } from '../kernel/kernel.ts'
 import type {
   EventPage,
@@ -14,7 +15,7 @@ import type {
 } from '../kernel/types.ts'
 import { fullUnitName } from '../unit/unit-name.ts'
 import type { FleetCaller, FleetSystemDeps } from './fleet-system.ts'
-import { FleetUnit } from './fleet-unit.ts'
+import { FleetUnit, type KnownUnit } from './fleet-unit.ts'
 import { type FleetUnits, noFleet, type WaitingSlots } from './fleet-units.ts'
 import { readEvents } from './reconcile/events.ts'
 import { unitFacts } from './reconcile/unit-facts.ts'
@@ -36,7 +37,8 @@ export type Found =
 
 /** Nobody waits longer for a leader's reasons than for the answer itself. */
 const waitingTimeoutMs = 1_000
-const stateTimeoutMs = 5_000
+/** As long as machines have to answer: both are asked at once. */
+const stateTimeoutMs = limits.fanOutMs
 
 export class CallersFleetUnits {
   readonly #deps: FleetSystemDeps
@@ -91,23 +93,30 @@ export class CallersFleetUnits {
     return this.#unit(units, unit)
   }
 
-  /** One row for each of the fleet's units, in place of its machines' parts. */
-  async merge(
-    rows: readonly UnitStatus[],
-    isWhole: boolean,
-    signal: AbortSignal,
-  ): Promise<readonly UnitStatus[]> {
+  /** What the state says of all units; undefined when it does not answer. */
+  async known(signal: AbortSignal): Promise<readonly KnownUnit[] | undefined> {
     const units = this.#deps.units()
-    if (units === undefined || !isWhole) return rows
+    if (units === undefined) return undefined
     using limit = deadline(this.#deps.clock, stateTimeoutMs, signal)
     try {
       const specs = await units.verbs.units(limit)
-      const own = await Promise.all(specs.map(({ unit }) => this.#unit(units, unit).status(limit)))
-      return [...rows.filter(({ scope }) => scope === 'machine'), ...own]
+      return await Promise.all(specs.map(({ unit }) => this.#unit(units, unit).known(limit.signal)))
     } catch (error) {
       if (signal.aborted) throw error
-      return rows
+      return undefined
     }
+  }
+
+  /** One row for each of the fleet's units, in place of its machines' parts. */
+  merge(rows: readonly UnitStatus[], known: readonly KnownUnit[]): readonly UnitStatus[] {
+    const units = this.#deps.units()
+    if (units === undefined) return rows
+    const own = known.map((each) => {
+      const { unit } = each.spec
+      const parts = rows.filter(({ scope, name }) => scope === 'fleet' && name === unit)
+      return this.#unit(units, unit).statusOf(each, parts, { missing: [], waiting: [] })
+    })
+    return [...rows.filter(({ scope }) => scope === 'machine'), ...own]
   }
 
   async intend(machineId: string, wish: MachineWish, signal: AbortSignal): Promise<void> {

@@ -217,16 +217,30 @@ export class FleetSystem implements System {
 
   async units({ signal }: CallOptions): Promise<UnitListing> {
     const ask = (part: MachinePart, limit: AbortSignal) => part.units({ signal: limit })
-    const { answers, missing } = await this.#ask(ask, signal)
+    const isWhole = this.#selector === undefined
+    const [{ answers, missing }, known] = await Promise.all([
+      this.#ask(ask, signal),
+      isWhole ? this.#fleetUnits.known(signal) : undefined,
+    ])
     const rows = answers.flatMap(({ value }) => value.units)
-    const units = await this.#fleetUnits.merge(rows, this.#selector === undefined, signal)
+    const units = known === undefined ? rows : this.#fleetUnits.merge(rows, known)
     return { units: units.toSorted((a, b) => (a.name < b.name ? -1 : 1)), missing }
   }
 
   async unit(name: string, { signal }: CallOptions): Promise<Unit> {
-    const ofFleet = this.#selector === undefined && (await this.#fleetUnits.find(name, signal))
-    if (ofFleet && ofFleet.kind === 'found') return ofFleet.unit
-    const { holders, missing } = await this.#holders(name, signal)
+    const isWhole = this.#selector === undefined
+    const asked = this.#holders(name, signal)
+    const ofFleet = isWhole && (await this.#fleetUnits.find(name, signal))
+    if (ofFleet && ofFleet.kind === 'found') {
+      // The machines' answers are not needed, and not waited for.
+      asked.then(
+        ({ holders, missing }) =>
+          new UnitOfMany(this.#deps.clock, name, holders, missing)[Symbol.dispose](),
+        () => {},
+      )
+      return ofFleet.unit
+    }
+    const { holders, missing } = await asked
     if (holders.length > 0) {
       const refusal = ofFleet && ofFleet.kind === 'unknown' ? ofFleet.error : undefined
       return new UnitOfMany(this.#deps.clock, name, holders, missing, refusal)

@@ -40,6 +40,13 @@ export interface FleetUnitDeps {
   readonly waiting: (signal: AbortSignal) => Promise<WaitingSlots>
 }
 
+/** What the state says of a unit. */
+export interface KnownUnit {
+  readonly spec: SpecRecord
+  readonly slots: readonly Stored<SlotRecord>[]
+  readonly text: string
+}
+
 const pollMs = 200
 /** A start that waits for something for so long has its answer: what it waits for. */
 const patienceMs = 6_000
@@ -54,18 +61,38 @@ export class FleetUnit implements Unit {
   }
 
   async status({ signal }: CallOptions): Promise<UnitStatus> {
-    const { units } = this.#deps
-    const [spec, slots, found, waiting] = await Promise.all([
-      this.#spec(signal),
-      units.verbs.slots(this.#name, { signal }),
+    const [known, { holders, missing }, waiting] = await Promise.all([
+      this.known(signal),
       this.#holders(signal),
       this.#deps.waiting(signal),
     ])
-    const text = await units.texts.get(this.#name, spec.spec, signal)
     const parts = await Promise.all(
-      found.holders.map(({ unit }) => unit.status({ signal }).catch(() => undefined)),
+      holders.map(({ unit }) => unit.status({ signal }).catch(() => undefined)),
     )
-    const present = parts.flatMap((part) => part?.instances ?? [])
+    const present = parts.filter((part) => part !== undefined)
+    return this.statusOf(known, present, { missing, waiting })
+  }
+
+  /** What the state says of it. `not_found` when it is not there any more. */
+  async known(signal: AbortSignal): Promise<KnownUnit> {
+    const { units } = this.#deps
+    const [spec, slots] = await Promise.all([
+      this.#spec(signal),
+      units.verbs.slots(this.#name, { signal }),
+    ])
+    return { spec, slots, text: await units.texts.get(this.#name, spec.spec, signal) }
+  }
+
+  /** What the state says, with what the machines say of their parts. */
+  statusOf(
+    { spec, slots, text }: KnownUnit,
+    parts: readonly UnitStatus[],
+    {
+      missing,
+      waiting,
+    }: { readonly missing: readonly MissingMachine[]; readonly waiting: WaitingSlots },
+  ): UnitStatus {
+    const present = parts.flatMap((part) => part.instances)
     const instances = this.#instances(slots, present)
     const { rules } = unitFacts(this.#name, text)
     const wanted = rules.global ? slots.length : (spec.scale ?? rules.instances)
@@ -76,7 +103,7 @@ export class FleetUnit implements Unit {
       name: this.#name,
       scope: 'fleet',
       machines: [...new Set(instances.map(({ machine }) => machine))].sort(),
-      description: parts.find((part) => part !== undefined)?.description ?? '',
+      description: parts[0]?.description ?? '',
       load: 'loaded',
       active: spec.wanted && active === 'inactive' ? 'activating' : active,
       sub: spec.wanted ? `${up}/${wanted} up` : 'dead',
@@ -85,7 +112,7 @@ export class FleetUnit implements Unit {
       instances,
       instancesWanted: wanted,
       loadedAtMs: spec.changedAtMs,
-      notes: notesOf(found.missing),
+      notes: notesOf(missing),
       fleet,
       ...(spec.sourcePath === undefined ? {} : { sourcePath: spec.sourcePath }),
     }
@@ -142,8 +169,9 @@ export class FleetUnit implements Unit {
     const { units, by, owns } = this.#deps
     owns(`change ${this.#name}; root may`)
     const { history, spec } = await this.#spec(signal)
-    const before = history.filter((each) => each.spec !== spec).at(-1)?.spec
-    const wanted = to ?? before
+    // Not the newest other one: after a rollback that is the text that failed.
+    const earlier = history.map((each) => each.spec).filter((each) => each < spec)
+    const wanted = to ?? (earlier.length === 0 ? undefined : Math.max(...earlier))
     if (wanted === undefined || !history.some((each) => each.spec === wanted)) {
       const known = [...new Set(history.map((each) => each.spec))].join(', ')
       throw new HolonError(
@@ -331,7 +359,7 @@ function isSettled({ wanted, fleet, instances, instancesWanted }: UnitStatus): b
   const isCurrent = fleet?.slots.every(
     ({ spec, next }) => spec === fleet.spec && next === undefined,
   )
-  const rolledBack = fleet?.rollout?.status === 'failed'
+  const rolledBack = fleet?.rollout?.status === 'failed' && fleet.rollout.to === fleet.spec
   if (isCurrent !== true && !rolledBack) return false
   return instances.length === instancesWanted && instances.every(isOver)
 }

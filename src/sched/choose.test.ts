@@ -132,6 +132,22 @@ test('choose() explains per machine why none fits', () => {
   )
 })
 
+test('choose() leaves out machines that are cordoned or being drained', () => {
+  const closed = (wish: 'cordoned' | 'draining') => ({ intent: { wish, sinceMs: 0, by: 'uid 0' } })
+  const machines = [
+    machine('n1', {}, closed('cordoned')),
+    machine('n2', { load1: 9 }),
+    machine('n3', {}, closed('draining')),
+  ]
+  const answer = choose(seededRandom(1), machines, { requirements: [], local: 'n1' })
+  assert.equal(answer.machine, 'n2')
+  const reasons = answer.candidates.filter(({ score }) => score === undefined)
+  assert.deepEqual(
+    reasons.map(({ why }) => why),
+    ['it is cordoned', 'it is draining'],
+  )
+})
+
 test('choose() avoids machines whose memory is nearly full', () => {
   const machines = [
     machine('n1', { memoryAvailableBytes: 0.1 * 2 ** 30 }),

@@ -2,7 +2,7 @@
  * The rules for callers of State, in code: repeat the same txn after `unknown`, back off after
  * `unavailable`, read again after `conflict`, list again after `reset`. They need only the port.
  */
-import { type Clock, sleep } from '../base/clock.ts'
+import { type Clock, deadline, sleep } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
 import { newId } from '../base/ids.ts'
 import type { Random } from '../base/random.ts'
@@ -65,18 +65,25 @@ export async function patiently<T>(
   clock: Clock,
   forMs: number,
   signal: AbortSignal,
-  read: () => Promise<T>,
+  read: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const endMs = clock.nowMs() + forMs
+  using limit = deadline(clock, forMs, signal)
   while (true) {
     try {
-      return await read()
+      return await read(limit.signal)
     } catch (error) {
-      const isAway = error instanceof HolonError && error.code === 'unavailable' && error.retryable
-      if (!isAway || clock.nowMs() >= endMs) throw error
+      if (signal.aborted || !(error instanceof HolonError)) throw error
+      if (limit.signal.aborted) throw noAnswer(error)
+      if (error.code !== 'unavailable' || !error.retryable) throw error
     }
-    await sleep(clock, patienceStepMs, signal)
+    await sleep(clock, patienceStepMs, limit.signal).catch(() => {})
   }
+}
+
+function noAnswer(cause: HolonError): HolonError {
+  const { message, outcome } = cause
+  const text = `the fleet's state does not answer, and it is needed for this: ${message}`
+  return new HolonError('unavailable', text, { outcome, cause })
 }
 
 /** What `update` makes of an entry: a new value, nothing (delete), or no change at all. */

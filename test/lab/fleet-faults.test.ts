@@ -163,7 +163,7 @@ test('with one machine dead, one frozen, one cut off: the rest, in time, and who
   const n1 = lab.machine('n1')
   for (const machine of ['n1', 'n2']) {
     await lab.machine(machine).shell('cat >/tmp/lab-test.service', { input: unitFile })
-    await lab.machine(machine).ok(['start', '/tmp/lab-test.service'])
+    await lab.machine(machine).ok(['-m', machine, 'start', '/tmp/lab-test.service'])
   }
   const lost = start(n1, ['run', '-m', 'n3', 'sleep', '5006'])
   await untilProcess(lab, 'n3', 'sleep 5006')
@@ -246,7 +246,7 @@ test('with the engine of the state stopped everywhere, processes, runs, logs and
       await from.ok(['kill', pid])
       assertStatus(await victim.endsWithin(5_000, 'the killed'), 143, 'the killed')
     }
-    await n1.ok(['start', '/tmp/lab-test.service'])
+    await n1.ok(['-m', 'n1', 'start', '/tmp/lab-test.service'])
     await untilProcess(lab, 'n1', '/bin/sleep 5003')
     await n1.ok(['-m', 'n1', 'stop', 'lab-test'])
     const refused = await timed(n1, ['machines', 'label', 'n2', 'disk=ssd'])

@@ -188,12 +188,12 @@ export class UnitVerbs {
 
   #get(key: string, signal: AbortSignal): Promise<Entry | undefined> {
     const { clock, state } = this.#deps
-    return patiently(clock, patienceMs, signal, () => state.get(key, { signal }))
+    return patiently(clock, patienceMs, signal, (limit) => state.get(key, { signal: limit }))
   }
 
   #list(prefix: string, signal: AbortSignal): Promise<Listing> {
     const { clock, state } = this.#deps
-    return patiently(clock, patienceMs, signal, () => state.list(prefix, { signal }))
+    return patiently(clock, patienceMs, signal, (limit) => state.list(prefix, { signal: limit }))
   }
 
   async #textOf({ unit, spec }: SpecRecord, signal: AbortSignal): Promise<unknown> {
@@ -206,7 +206,7 @@ export class UnitVerbs {
     { signal }: SignalOptions,
   ): Promise<void> {
     const { clock, random, state } = this.#deps
-    const write = () =>
+    const write = (limit: AbortSignal) =>
       update(
         { clock, random },
         state,
@@ -219,7 +219,7 @@ export class UnitVerbs {
           const after = { ...before, ...change, changedAtMs: clock.wallMs() }
           return { kind: 'put', value: after, schema: 1 }
         },
-        { signal, writer: this.#writer },
+        { signal: limit, writer: this.#writer },
       )
     await patiently(clock, patienceMs, signal, write)
   }

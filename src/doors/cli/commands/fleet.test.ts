@@ -133,6 +133,24 @@ test('join wants a token from one place, and remove wants a yes', async () => {
   }
 })
 
+test('what is for a fleet says on a machine on its own how there comes to be one', async () => {
+  for (const args of [['drain', 'n1'], ['cordon', 'n1'], ['uncordon', 'n1'], ['events']]) {
+    const { status, err } = await holon(...args)
+    assert.match(err, /this machine is on its own; `holon invite` makes it the first/)
+    assert.notEqual(status, 0, args.join(' '))
+  }
+  for (const args of [
+    ['scale', 'none=2'],
+    ['rollout', 'status', 'none'],
+    ['why', 'none'],
+  ]) {
+    const { status, err } = await holon(...args)
+    assert.match(err, /there is no unit "none"/)
+    assert.equal(status, 4, args.join(' '))
+  }
+  assert.match((await holon('why', 'n1')).out, /^n1 is up\n/)
+})
+
 const nowMs = realClock.wallMs()
 const up: MachineInfo = {
   name: 'n1',
@@ -199,6 +217,8 @@ test('machines shows what is known, and of machines that are away only what stay
   assert.match(wide.out, /abc +10\.77\.0\.1:4656 +a=b,disk=ssd +now\n/)
   assert.match(wide.out, /1 min ago\n$/)
   assert.equal((await list(testState, [up])).status, 0)
+  const cordoned: MachineInfo = { ...up, intent: { wish: 'cordoned', sinceMs: 1, by: 'uid 0' } }
+  assert.match((await list(testState, [cordoned])).out, /\nn1 +up,cordoned +eu/)
   assert.deepEqual(JSON.parse((await list(testState, [up], '--json')).out), [up])
 })
 

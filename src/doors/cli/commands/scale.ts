@@ -59,8 +59,9 @@ function report(context: CliContext, status: UnitStatus, count: number, wait: bo
   const up = status.instances.filter(({ active }) => active === 'active').length
   const stopped = status.wanted ? '' : ', as it is stopped'
   context.stdout.write(`${status.name}: ${up} of ${count} up${stopped}\n`)
+  if (!wait || !status.wanted || up >= count) return 0
   for (const why of status.fleet?.waiting ?? []) context.stderr.write(`holon: ${why}\n`)
-  return wait && status.wanted && up < count ? 1 : 0
+  return 1
 }
 
 /** "web=5". */
