@@ -4,8 +4,8 @@
  * have everything opened anew, since the machine may then have another name.
  */
 import type { Duplex } from 'node:stream'
-import type { Clock } from '../base/clock.ts'
-import { HolonError } from '../base/errors.ts'
+import { type Clock, deadline } from '../base/clock.ts'
+import { asHolonError, HolonError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import { version } from '../base/version.ts'
 import { type Directories, identityDir, membersPath } from '../io/paths.ts'
@@ -56,6 +56,8 @@ export interface FleetOptions {
   readonly onBeginAnew: () => void
 }
 
+const endAssignedMs = 10 * 60_000
+
 /** The name that this machine has in its fleet; undefined while it is alone. */
 export function nameInFleet(stateDir: string): string | undefined {
   const identity = loadIdentity(identityDir(stateDir))
@@ -79,6 +81,7 @@ export class Fleet implements AsyncDisposable {
     const fleet = new Fleet(deps, options)
     const identity = loadIdentity(identityDir(stateDir))
     if (identity !== undefined) await fleet.enter(identity)
+    else void fleet.#endAssigned()
     return fleet
   }
 
@@ -109,6 +112,19 @@ export class Fleet implements AsyncDisposable {
       units: () => this.#member?.units,
       stateKeepers: () => this.#member?.members.stateKeepers ?? [],
       about: () => local.about(),
+    }
+  }
+
+  /** What the fleet had running here is the fleet's no more: it runs elsewhere by now. */
+  async #endAssigned(): Promise<void> {
+    const { clock, local, report } = this.#deps
+    using limit = deadline(clock, endAssignedMs)
+    for (const { unit, slot } of local.instanceHost.instances()) {
+      try {
+        await local.instanceHost.stop(unit, slot, 'this machine left the fleet', limit.signal)
+      } catch (error) {
+        report(`stop ${unit}/${slot}: ${asHolonError(error).message}`)
+      }
     }
   }
 

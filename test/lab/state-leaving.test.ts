@@ -93,7 +93,7 @@ test('leave: units go on, the list shrinks, the state stays with as many', {
     const rest = ['n1', 'n2', 'n3', 'n4'].filter((each) => each !== leaver)
     const gone = lab.machine(leaver)
     await gone.shell(`printf '[Service]\\nExecStart=/bin/sleep 4245\\n' >/root/stay.service`)
-    await gone.ok(['enable', '--now', '/root/stay.service'])
+    await gone.ok(['-m', leaver, 'enable', '--now', '/root/stay.service'])
     await untilProcess(lab, leaver, '/bin/sleep 4245')
     const pid = (await gone.shell('pgrep -fx "/bin/sleep 4245"')).stdout
     await lab.machine('n1').ok(['machines', 'label', 'n1', 'kept=yes'])
