@@ -35,12 +35,21 @@ function bug(
 }
 
 export const plantedBugs: readonly PlantedBug[] = [
-  bug('the keeper is not told when the lease ends', 'chaos', 100, [
+  bug('the keeper is not told when the lease ends', 'lease', 100, [
     `${reconcile}/assigned-work.ts`,
     'const lease = exclusive && held !== undefined ? { lease: held } : {}',
     'const lease = {}',
   ]),
-  bug('a machine registers anew before it has stopped what it ran', 'chaos', 300, [
+  bug('the lease counts from the acknowledgement', 'lease', 300, [
+    `${lease}/holder.ts`,
+    `    this.#since = sentAt
+    this.#arm()
+    this.#deps.extended({ epoch: record.epoch, until: untilOf(sentAt) })`,
+    `    this.#since = momentNow(this.#deps.clock)
+    this.#arm()
+    this.#deps.extended({ epoch: record.epoch, until: untilOf(this.#since) })`,
+  ]),
+  bug('a machine registers anew before it has stopped what it ran', 'lease', 300, [
     `${lease}/holder.ts`,
     `    await this.#stopping
     if (!this.#wanted)`,
@@ -53,17 +62,17 @@ export const plantedBugs: readonly PlantedBug[] = [
       this.#since = undefined
     }`,
   ]),
-  bug('a lease that was broken is taken up again under the same epoch', 'chaos', 300, [
+  bug('a lease that was broken is taken up again under the same epoch', 'lease', 300, [
     `${lease}/holder.ts`,
     "const goesOn = last?.status === 'held' && this.#known === undefined",
     'const goesOn = last !== undefined',
   ]),
-  bug('a lease is broken without comparing its revision', 'chaos', 200, [
+  bug('a lease is broken without comparing its revision', 'lease', 200, [
     `${reconcile}/controller.ts`,
     'await this.#commit([{ key, revision: lease.revision }], [put])',
     'await this.#commit([], [put])',
   ]),
-  bug('leases are observed for less than they are held', 'chaos', 100, [
+  bug('leases are observed for less than they are held', 'lease', 100, [
     `${lease}/times.ts`,
     'observeMs: 9_000',
     'observeMs: 4_000',
@@ -72,7 +81,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     "assert(isSafe(leaseTimes), 'leases: observe (1 - error) >= hold (1 + error) + stop')",
     '',
   ]),
-  bug('clocks are believed to be right', 'chaos', 400, [
+  bug('clocks are believed to be right', 'lease', 400, [
     `${lease}/times.ts`,
     'observeMs: 9_000',
     'observeMs: 7_000',
@@ -81,13 +90,13 @@ export const plantedBugs: readonly PlantedBug[] = [
     "assert(isSafe(leaseTimes), 'leases: observe (1 - error) >= hold (1 + error) + stop')",
     '',
   ]),
-  bug('a renewed lease is timed from when the first one was seen', 'chaos', 100, [
+  bug('a renewed lease is timed from when the first one was seen', 'lease', 100, [
     `${lease}/observer.ts`,
     '    this.#observed.set(machineId, { lease, revision, firstSeenMs: this.#clock.nowMs() })',
     `    const firstSeenMs = this.#observed.get(machineId)?.firstSeenMs ?? this.#clock.nowMs()
     this.#observed.set(machineId, { lease, revision, firstSeenMs })`,
   ]),
-  bug('a claim does not compare the slot', 'chaos', 400, [
+  bug('a claim does not compare the slot', 'lease', 400, [
     `${lease}/holder.ts`,
     'this.#commit([...conditions, lease], then, signal)',
     'this.#commit([lease], then, signal)',
@@ -97,7 +106,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     'return { if: [{ key, revision: before?.revision ?? 0 }], then }',
     'return { if: [], then }',
   ]),
-  bug('what must not run twice is taken from whoever is silent', 'chaos', 100, [
+  bug('what must not run twice is taken from whoever is silent', 'lease', 100, [
     `${reconcile}/plan-slot.ts`,
     `  const { slot, machineId } = seen.record
   if (view.isFree(seen)) return assign(view, slot, seen, { reason })`,
@@ -114,12 +123,12 @@ export const plantedBugs: readonly PlantedBug[] = [
     'generation: record.generation + 1, claim: epoch',
     'generation: record.generation, claim: epoch',
   ]),
-  bug('a slot is given back before it is stopped', 'chaos', 100, [
+  bug('a slot is given back before it is stopped', 'lease', 100, [
     `${reconcile}/plan-work.ts`,
     "    if (instance !== undefined) return { kind: 'stop', reason: 'it is not wanted any more' }",
     '    if (instance !== undefined && record.claim === undefined) return { kind: "stop" }',
   ]),
-  bug('nobody looks at the lease again before a start', 'chaos', 1_000, [
+  bug('nobody looks at the lease again before a start', 'lease', 1_000, [
     `${reconcile}/assigned-work.ts`,
     'if (exclusive && (held === undefined || held.epoch !== record.claim)) return false',
     '',
@@ -145,6 +154,11 @@ export const plantedBugs: readonly PlantedBug[] = [
     `${reconcile}/plan-rollout.ts`,
     "const bad = rollout.status === 'going' ? firstBad(view, updated) : undefined",
     'const bad = undefined',
+  ]),
+  bug('the leader writes its plan over what people ask', 'chaos', 300, [
+    `${reconcile}/controller.ts`,
+    '    const revision = await this.#commit([{ key, revision: before?.revision ?? 0 }], [put])',
+    '    const revision = await this.#commit([], [put])',
   ]),
   bug('what somebody else was faster with is told as done', 'chaos', 200, [
     'state/commit.ts',

@@ -1,7 +1,7 @@
 /** This machine's part of the kernel's System, as one caller may use it. */
 
 import { HolonError } from '../base/errors.ts'
-import type { MachinePart, TextListing } from '../cluster/peer.ts'
+import type { MachinePart, PageWish } from '../cluster/peer.ts'
 import type { ProcFs } from '../io/proc.ts'
 import { sendSignal } from '../io/proc-signal.ts'
 import type { Process, Run, Unit, UnitFile } from '../kernel/kernel.ts'
@@ -9,7 +9,6 @@ import type {
   CallOptions,
   LogUsage,
   ProcessId,
-  ProcessListing,
   ProcessQuery,
   RunListing,
   RunSpec,
@@ -49,20 +48,14 @@ export class MachineTarget implements MachinePart {
     return payload
   }
 
-  processes(query: ProcessQuery, options: CallOptions): Promise<ProcessListing> {
-    return this.#deps.processTable.list(query, options)
-  }
-
-  async processesAsText(query: ProcessQuery, options: CallOptions): Promise<TextListing> {
-    const { processes, machines } = await this.processes(query, options)
-    const elements = (list: readonly unknown[]) => JSON.stringify(list).slice(1, -1)
-    return { processes: elements(processes), machines: elements(machines) }
+  processPage(query: ProcessQuery, page: PageWish, options: CallOptions): Promise<string> {
+    return this.#deps.processTable.page(query, page, options)
   }
 
   async process(id: ProcessId): Promise<Process> {
     this.#requireHere(id.machine)
     return {
-      info: (options) => this.processes({ pids: [id.pid] }, options),
+      info: (options) => this.#deps.processTable.list({ pids: [id.pid] }, options),
       signal: async (signal) =>
         sendSignal(this.#deps.proc, id, signal, { callerUid: this.#caller.uid }),
     }

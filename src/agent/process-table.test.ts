@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { type TestContext, test } from 'node:test'
 import { deadline } from '../base/clock.ts'
+import { limits } from '../base/limits.ts'
+import { readTextPage } from '../cluster/text-page.ts'
 import { realClock } from '../io/clock.ts'
 import { ProcFs } from '../io/proc.ts'
 import { Users } from '../io/users.ts'
@@ -156,17 +158,53 @@ test('ProcessTable.list() tells facts that percentages need', async () => {
   assert.ok((machines[0]?.memoryBytes ?? 0) > 0)
 })
 
-test('ProcessTable.list() keeps the answer bounded whatever processes write into their arguments', async (t) => {
-  const many = Array.from({ length: 10 }, () => '\u0001'.repeat(120_000))
-  for (let i = 0; i < 8; i += 1) {
-    start(t, '/bin/sh', ['-c', 'sleep 60; exit', ...many])
+/** All pages put together, and the longest of them. */
+async function allPages(query: ProcessQuery, bytes: number) {
+  using end = deadline(realClock, 30_000)
+  const rows: ProcessInfo[] = []
+  let longest = 0
+  let cursor: string | undefined
+  for (;;) {
+    const wish = cursor === undefined ? { bytes } : { bytes, cursor }
+    const text = await table.page(query, wish, { signal: end.signal })
+    longest = Math.max(longest, text.length)
+    const { lists, cursor: next } = readTextPage(text)
+    rows.push(...(JSON.parse(`[${lists[0]}]`) as ProcessInfo[]))
+    if (next === undefined) return { rows, longest, facts: JSON.parse(lists[1] ?? '') as unknown }
+    assert.equal(lists[1], '')
+    cursor = next
   }
-  await until('executed', async () => {
-    const rows = await list()
-    return rows.filter((row) => row.args.includes('sleep 60; exit')).length === 8 ? true : undefined
+}
+
+test('ProcessTable.page() gives the whole table once, however small the pages are', async (t) => {
+  const pid = start(t, '/bin/sleep', ['60'])
+  keepers.set(process.pid, 'run/outer')
+  t.after(() => keepers.clear())
+  await until('executed', async () => (proc.stat(pid)?.comm === 'sleep' ? true : undefined))
+  for (const bytes of [1, 5000, 10_000_000]) {
+    const { rows, longest, facts } = await allPages({}, bytes)
+    const pids = rows.map((row) => row.pid)
+    assert.deepEqual(
+      pids,
+      [...new Set(pids)].sort((a, b) => a - b),
+    )
+    assert.ok(pids.includes(1) && pids.includes(process.pid))
+    assert.equal(rows.find((row) => row.pid === pid)?.unit, 'run/outer')
+    assert.ok(longest < bytes + 200_000, `${longest} for ${bytes}`)
+    assert.equal((facts as { machine: string }).machine, 'n1')
+  }
+  const few = await allPages({ pids: [1, pid, process.pid] }, 1)
+  assert.equal(few.rows.length, 3)
+})
+
+test('ProcessTable.page() is bounded whatever processes write into their arguments', async (t) => {
+  const many = Array.from({ length: 10 }, () => '\u0001'.repeat(120_000))
+  for (let i = 0; i < 8; i += 1) start(t, '/bin/sh', ['-c', 'sleep 60; exit', ...many])
+  const found = await until('executed', async () => {
+    const { rows, longest } = await allPages({}, limits.listingPageBytes)
+    const mine = rows.filter((row) => row.args.includes('sleep 60; exit'))
+    return mine.length === 8 ? { mine, longest } : undefined
   })
-  const rows = await list()
-  assert.ok(JSON.stringify(rows).length < 12 * 1024 * 1024)
-  const cut = rows.filter((row) => row.args.at(-1)?.endsWith('…'))
-  assert.ok(cut.length >= 8)
+  assert.ok(found.mine.every((row) => row.args.at(-1)?.endsWith('…')))
+  assert.ok(found.longest < limits.rpcFrameBytesMax / 4, `${found.longest} bytes`)
 })

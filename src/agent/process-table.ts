@@ -11,6 +11,8 @@
  */
 import { abortError } from '../base/clock.ts'
 import { limits } from '../base/limits.ts'
+import type { PageWish } from '../cluster/peer.ts'
+import { writeTextPage } from '../cluster/text-page.ts'
 import type { ProcFs } from '../io/proc.ts'
 import type { ProcStat } from '../io/proc-stat.ts'
 import type { Users } from '../io/users.ts'
@@ -24,51 +26,55 @@ export interface ProcessTableDeps {
 export interface ProcessTableOptions {
   /** This machine's name. */
   readonly machine: string
-  /** Keepers that run now, by pid: "web.service/2", "run/ID". Asked once for each table. */
+  /** Keepers that run now, by pid: "web.service/2", "run/ID". Asked once for each page. */
   readonly unitsByKeeper: () => ReadonlyMap<number, string>
 }
 
 /** Processes between two pauses: about 3 ms. */
 const sliceProcesses = 64
-/** What is shown of an argument vector once processArgsTotalBytesMax is spent. */
-const argsBytesWhenSpent = 256
 
 export class ProcessTable {
-  readonly #proc: ProcFs
-  readonly #users: Users
+  readonly #deps: ProcessTableDeps
   readonly #options: ProcessTableOptions
 
   constructor(deps: ProcessTableDeps, options: ProcessTableOptions) {
-    this.#proc = deps.proc
-    this.#users = deps.users
+    this.#deps = deps
     this.#options = options
   }
 
-  /** Ascending by pid. Arguments past the limits end with "…". */
+  /** Ascending by pid. Arguments past the limit end with "…". */
   async list(query: ProcessQuery, options: CallOptions): Promise<ProcessListing> {
-    this.#users.refresh()
-    const pids = query.pids === undefined ? this.#proc.pids() : asPids(query.pids)
-    const uids = query.uids === undefined ? undefined : new Set(query.uids)
-    const reading = new Reading(
-      this.#proc,
-      this.#users,
-      this.#options.machine,
-      query.args !== false,
-    )
-    for (let i = 0; i < pids.length; i += sliceProcesses) {
-      if (i > 0) await this.#proc.pause()
-      if (options.signal.aborted) throw abortError(options.signal)
-      for (const pid of pids.slice(i, i + sliceProcesses)) reading.add(pid, uids)
+    const processes: ProcessInfo[] = []
+    await this.#read(query).upTo((row) => processes.push(row) > 0, options)
+    return { processes, missing: [], machines: [this.#facts()] }
+  }
+
+  /** A page of the same, see text-page.ts. Its cursor is the last pid that was looked at. */
+  async page(query: ProcessQuery, wish: PageWish, options: CallOptions): Promise<string> {
+    const reading = this.#read(query, Number(wish.cursor ?? 0))
+    const rows: string[] = []
+    let bytes = 0
+    await reading.upTo((row) => {
+      const text = JSON.stringify(row)
+      rows.push(text)
+      bytes += text.length
+      return bytes < wish.bytes
+    }, options)
+    const processes = rows.join(',')
+    if (reading.more) {
+      return writeTextPage({ lists: [processes, ''], cursor: String(reading.lastPid) })
     }
-    return {
-      processes: reading.rows(this.#options.unitsByKeeper()),
-      missing: [],
-      machines: [this.#facts()],
-    }
+    return writeTextPage({ lists: [processes, JSON.stringify(this.#facts())] })
+  }
+
+  /** From the first process after `afterPid` on. */
+  #read(query: ProcessQuery, afterPid = 0): Reading {
+    this.#deps.users.refresh()
+    return new Reading(this.#deps, this.#options, query, afterPid)
   }
 
   #facts(): ProcessListing['machines'][number] {
-    return { machine: this.#options.machine, ...this.#proc.machineFacts() }
+    return { machine: this.#options.machine, ...this.#deps.proc.machineFacts() }
   }
 }
 
@@ -78,45 +84,71 @@ function asPids(pids: readonly number[]): number[] {
   return [...new Set(valid)].sort((a, b) => a - b)
 }
 
-type RowWithoutUnit = Omit<ProcessInfo, 'unit'>
-
-/** One pass over the table. */
+/** One pass over the table or a piece of it. */
 class Reading {
   readonly #proc: ProcFs
   readonly #users: Users
-  readonly #machine: string
+  readonly #options: ProcessTableOptions
   readonly #withArgs: boolean
-  readonly #rows: RowWithoutUnit[] = []
+  readonly #uids: ReadonlySet<number> | undefined
   readonly #parents = new Map<number, number>()
   readonly #msPerTick: number
-  #argsBytesLeft: number = limits.processArgsTotalBytesMax
+  readonly #pids: readonly number[]
+  #at = 0
 
-  constructor(proc: ProcFs, users: Users, machine: string, withArgs: boolean) {
-    this.#proc = proc
-    this.#users = users
-    this.#machine = machine
-    this.#withArgs = withArgs
-    this.#msPerTick = 1000 / proc.ticksPerSecond
+  constructor(
+    deps: ProcessTableDeps,
+    options: ProcessTableOptions,
+    query: ProcessQuery,
+    afterPid: number,
+  ) {
+    this.#proc = deps.proc
+    this.#users = deps.users
+    this.#options = options
+    this.#withArgs = query.args !== false
+    this.#uids = query.uids === undefined ? undefined : new Set(query.uids)
+    const pids = query.pids === undefined ? this.#proc.pids() : asPids(query.pids)
+    this.#pids = pids.filter((pid) => pid > afterPid)
+    this.#msPerTick = 1000 / this.#proc.ticksPerSecond
   }
 
-  add(pid: number, uids: ReadonlySet<number> | undefined): void {
+  /** Whether processes are left to look at. */
+  get more(): boolean {
+    return this.#at < this.#pids.length
+  }
+
+  /** The last one that was looked at, or 0. */
+  get lastPid(): number {
+    return this.#pids[this.#at - 1] ?? 0
+  }
+
+  /** Gives rows to `take` while that wants more. */
+  async upTo(take: (row: ProcessInfo) => boolean, { signal }: CallOptions): Promise<void> {
+    const unitOf = this.#unitFinder()
+    for (let wanted = true; wanted; ) {
+      if (signal.aborted) throw abortError(signal)
+      const pid = this.#pids[this.#at]
+      if (pid === undefined) return
+      this.#at += 1
+      const row = this.#one(pid, unitOf)
+      if (row !== undefined) wanted = take(row)
+      if (this.#at % sliceProcesses === 0) await this.#proc.pause()
+    }
+  }
+
+  #one(pid: number, unitOf: (ppid: number) => string): ProcessInfo | undefined {
     const owner = this.#proc.owner(pid)
-    if (owner === undefined || (uids !== undefined && !uids.has(owner.uid))) return
+    if (owner === undefined || this.#uids?.has(owner.uid) === false) return undefined
     const stat = this.#proc.stat(pid)
-    if (stat === undefined) return
+    if (stat === undefined) return undefined
     // Without memory of its own (a kernel thread, a zombie) it has no arguments either.
     const hasMemory = stat.vszBytes > 0
     const pages = hasMemory ? this.#proc.residentPages(pid) : 0
     const args = hasMemory && this.#withArgs ? this.#args(pid) : []
     // Gone after its line was read, or its id is another's already: either way it is no more.
-    if (pages === undefined || args === undefined) return
+    if (pages === undefined || args === undefined) return undefined
     this.#parents.set(pid, stat.ppid)
-    this.#rows.push(this.#row(stat, owner, pages, args))
-  }
-
-  rows(unitsByKeeper: ReadonlyMap<number, string>): ProcessInfo[] {
-    const units = new Map<number, string>()
-    return this.#rows.map((row) => ({ ...row, unit: this.#unitOf(row.ppid, unitsByKeeper, units) }))
+    return { ...this.#row(stat, owner, pages, args), unit: unitOf(stat.ppid) }
   }
 
   #row(
@@ -124,10 +156,10 @@ class Reading {
     owner: { readonly uid: number; readonly gid: number },
     pages: number,
     args: readonly string[],
-  ): RowWithoutUnit {
+  ): Omit<ProcessInfo, 'unit'> {
     const ms = this.#msPerTick
     return {
-      machine: this.#machine,
+      machine: this.#options.machine,
       pid: stat.pid,
       ppid: stat.ppid,
       pgid: stat.pgid,
@@ -154,45 +186,38 @@ class Reading {
   }
 
   #args(pid: number): readonly string[] | undefined {
-    const bytesMax = this.#argsBytesLeft > 0 ? limits.processArgsBytesMax : argsBytesWhenSpent
-    const read = this.#proc.args(pid, bytesMax)
+    const read = this.#proc.args(pid, limits.processArgsBytesMax)
     if (read === undefined) return undefined
-    this.#argsBytesLeft -= jsonCost(read.args)
     return read.cut ? [...read.args.slice(0, -1), `${read.args.at(-1) ?? ''}…`] : read.args
   }
 
   /**
-   * The unit of a process whose parent is `ppid`. Each step upward is remembered in `units`, so a
-   * whole table costs one step per process.
+   * Tells the unit of a process by its parent. Each step upward is remembered, so that a whole page
+   * costs one step per process.
    */
-  #unitOf(
-    ppid: number,
-    unitsByKeeper: ReadonlyMap<number, string>,
-    units: Map<number, string>,
-  ): string {
-    if (unitsByKeeper.size === 0) return ''
-    const path: number[] = []
-    let unit: string | undefined
-    for (let pid = ppid; unit === undefined; pid = this.#parentOf(pid)) {
-      // A reused pid could make a ring; the mark that is set here ends the second round.
-      unit = unitsByKeeper.get(pid) ?? units.get(pid) ?? (pid <= 1 ? '' : undefined)
-      if (unit !== undefined) break
-      units.set(pid, '')
-      path.push(pid)
+  #unitFinder(): (ppid: number) => string {
+    const unitsByKeeper = this.#options.unitsByKeeper()
+    if (unitsByKeeper.size === 0) return () => ''
+    const units = new Map<number, string>()
+    return (ppid) => {
+      const path: number[] = []
+      let unit: string | undefined
+      for (let pid = ppid; unit === undefined; pid = this.#parentOf(pid)) {
+        // A reused pid could make a ring; the mark that is set here ends the second round.
+        unit = unitsByKeeper.get(pid) ?? units.get(pid) ?? (pid <= 1 ? '' : undefined)
+        if (unit !== undefined) break
+        units.set(pid, '')
+        path.push(pid)
+      }
+      for (const pid of path) units.set(pid, unit)
+      return unit
     }
-    for (const pid of path) units.set(pid, unit)
-    return unit
   }
 
-  // Ancestors outside the query are read one by one.
+  // Those that were not read yet, or are outside the query, are read by themselves.
   #parentOf(pid: number): number {
-    return this.#parents.get(pid) ?? this.#proc.stat(pid)?.ppid ?? 0
+    const known = this.#parents.get(pid) ?? this.#proc.stat(pid)?.ppid ?? 0
+    this.#parents.set(pid, known)
+    return known
   }
-}
-
-/** Bytes that the arguments take in a message, at most: an odd character there takes six. */
-function jsonCost(args: readonly string[]): number {
-  let cost = 0
-  for (const arg of args) cost += /^[ !#-[\]-~]*$/.test(arg) ? arg.length + 3 : arg.length * 6 + 3
-  return cost
 }

@@ -5,7 +5,7 @@
 import { assert } from './assert.ts'
 
 export const limits = {
-  /** A control message on a link. 16 MiB holds a table of 32,000 processes. */
+  /** A control message on a link; larger answers come in pages. */
   rpcFrameBytesMax: 16 * 1024 * 1024,
   /** Bytes that may wait in a link's send buffer before its peer counts as not reading. */
   rpcSendBufferBytesMax: 64 * 1024 * 1024,
@@ -19,8 +19,6 @@ export const limits = {
   rpcSessionsMax: 512,
   /** Arguments shown of one process; Linux allows one argument 128 KiB, all together 2 MiB. */
   processArgsBytesMax: 128 * 1024,
-  /** Arguments of all processes in one answer: half a frame, so that nobody can fill it. */
-  processArgsTotalBytesMax: 8 * 1024 * 1024,
   /** The deadline a door gives a call that names none. */
   callTimeoutMs: 30_000,
   /** Silence on a link with calls in flight until a heartbeat is sent. */
@@ -54,6 +52,19 @@ export const limits = {
   linksMax: 1_024,
   /** How long machines have to answer a question to all of them. */
   fanOutMs: 2_000,
+  /**
+   * A page of a listing on its way to who asked. Larger ones would not be quicker, and what is made
+   * of a page on its way here is several times its size.
+   */
+  listingPageBytes: 64 * 1024,
+  /**
+   * What a question to all machines takes of them at a time, all together: each has one page under
+   * way or waiting here, of its share of this, though not of less than the second figure.
+   */
+  fanOutBytes: 4 * 1024 * 1024,
+  fanOutPageBytesMin: 16 * 1024,
+  /** A listing that nobody asks on is given up after this. */
+  listingIdleMs: 30_000,
   /** A machine tells those that keep the state that it is alive. */
   beatIntervalMs: 500,
   /** Silence after which a machine is asked whether it is there. */
@@ -149,8 +160,10 @@ assert(
 )
 assert(limits.beatSilenceMs >= 3 * limits.beatIntervalMs, 'beats: silence >= 3 x interval')
 assert(
-  2 * limits.processArgsTotalBytesMax <= limits.rpcFrameBytesMax,
-  'a process table must fit into a frame',
+  // A page ends with the row that fills it, where JSON takes six bytes for an odd character; and
+  // the whole is text in text.
+  4 * (limits.listingPageBytes + 6 * limits.processArgsBytesMax) <= limits.rpcFrameBytesMax,
+  'a page of a listing must fit into a frame',
 )
 assert(limits.stateValueBytesMax < limits.rpcFrameBytesMax, 'a value must fit into a frame')
 assert(limits.logLineBytesMax < limits.logFileBytesMax, 'a line must fit into a log file')

@@ -66,10 +66,11 @@ export async function fanOut<M extends FanOutMachine, T>(
   return { answers, missing }
 }
 
-function missingMachine<M extends FanOutMachine>(
+/** What is said of a machine that did not answer. Throws `error` if it is about the question. */
+export function missingMachine<M extends FanOutMachine>(
   machine: M,
   error: HolonError,
-  options: FanOutOptions<M>,
+  options: Pick<FanOutOptions<M>, 'lastSeenAtMs'>,
 ): MissingMachine {
   if (!ofTheMachine.has(error.code)) throw error
   const lastSeenAtMs = options.lastSeenAtMs(machine)

@@ -11,6 +11,7 @@ import { asHolonError, HolonError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type {
   Membership,
+  Pages,
   Process,
   Run,
   RunSocket,
@@ -31,7 +32,7 @@ import type {
   PlacementAnswer,
   PlacementWish,
   ProcessId,
-  ProcessListing,
+  ProcessPage,
   ProcessQuery,
   RunListing,
   RunSpec,
@@ -43,6 +44,7 @@ import { choose } from '../sched/choose.ts'
 import { parseRequire } from '../sched/require.ts'
 import { CallersFleetUnits } from './callers-fleet-units.ts'
 import { type FanOutAnswer, fanOut } from './fan-out.ts'
+import { FleetPages } from './fleet-pages.ts'
 import type { FleetUnits } from './fleet-units.ts'
 import type { Links } from './links.ts'
 import type { MachineRecord } from './members.ts'
@@ -142,26 +144,15 @@ export class FleetSystem implements System {
     return new FleetSystem(this.#deps, this.#caller, narrowed)
   }
 
-  async processes(query: ProcessQuery, { signal }: CallOptions): Promise<ProcessListing> {
-    const ask = (part: MachinePart, limit: AbortSignal) => part.processes(query, { signal: limit })
-    const { answers, missing } = await this.#ask(ask, signal, query.fanOutMs)
-    return {
-      processes: answers.flatMap(({ value }) => value.processes),
-      machines: answers.flatMap(({ value }) => value.machines),
-      missing,
-    }
-  }
-
-  /** The same as JSON text: the rows of thousands of machines are passed on as they came. */
-  async processesText(query: ProcessQuery, { signal }: CallOptions): Promise<string> {
-    const ask = (part: MachinePart, limit: AbortSignal) =>
-      part.processesAsText(query, { signal: limit })
-    const { answers, missing } = await this.#ask(ask, signal, query.fanOutMs)
-    const joined = (texts: readonly string[]) => texts.filter((text) => text !== '').join(',')
-    const processes = joined(answers.map(({ value }) => value.processes))
-    const machines = joined(answers.map(({ value }) => value.machines))
-    const absent = JSON.stringify(missing)
-    return `{"processes":[${processes}],"machines":[${machines}],"missing":${absent}}`
+  async processes(query: ProcessQuery): Promise<Pages<ProcessPage>> {
+    const { clock, links } = this.#deps
+    return new FleetPages<MachineRecord, ProcessPage>(clock, this.#select(), {
+      lists: ['processes', 'machines'],
+      ask: (machine, page, signal) =>
+        this.#askOne(machine, signal, (part) => part.processPage(query, page, { signal })),
+      timeoutMs: query.fanOutMs,
+      lastSeenAtMs: ({ machineId }) => links.seenAtMs(machineId),
+    })
   }
 
   async process(id: ProcessId, { signal }: CallOptions): Promise<Process> {
@@ -332,18 +323,25 @@ export class FleetSystem implements System {
     return links.part(machine.machineId, this.#caller.peer, signal)
   }
 
+  async #askOne<T>(
+    machine: MachineRecord,
+    signal: AbortSignal,
+    ask: (part: MachinePart) => Promise<T>,
+  ): Promise<T> {
+    const { links, self } = this.#deps
+    const value = await ask(await this.#part(machine, signal))
+    if (machine.machineId !== self().machineId) links.seen(machine.machineId)
+    return value
+  }
+
   #ask<T>(
     ask: (part: MachinePart, signal: AbortSignal) => Promise<T>,
     signal: AbortSignal,
     timeoutMs?: number,
   ): Promise<FanOutAnswer<MachineRecord, T>> {
-    const { clock, links, self } = this.#deps
-    const here = self().machineId
-    const one = async (machine: MachineRecord, limit: AbortSignal) => {
-      const value = await ask(await this.#part(machine, limit), limit)
-      if (machine.machineId !== here) links.seen(machine.machineId)
-      return value
-    }
+    const { clock, links } = this.#deps
+    const one = (machine: MachineRecord, limit: AbortSignal) =>
+      this.#askOne(machine, limit, (part) => ask(part, limit))
     return fanOut(clock, this.#select(), one, {
       signal,
       timeoutMs,

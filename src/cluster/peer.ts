@@ -13,32 +13,26 @@ import type { WaitingSlots } from './fleet-units.ts'
 import type { HostedReport } from './reconcile/reports.ts'
 import { type StateService, stateServiceInterface } from './state/state-service.ts'
 
-/** Rows of an answer as JSON text, to be put together without making objects of them. */
-export interface TextListing {
-  /** Elements of ProcessListing's `processes`, joined by commas. */
-  readonly processes: string
-  /** The same of `machines`. */
-  readonly machines: string
+/** Which page of a machine's listing. */
+export interface PageWish {
+  /** It ends with the row that makes it as long as this. */
+  readonly bytes: number
+  /** From the page before; without it the first. */
+  readonly cursor?: string
 }
 
 /** The verbs of System, as one machine does them for itself. */
 export interface MachinePart extends PickedVerbs {
-  /** As `processes`, for who passes it on. Idempotent. */
-  processesAsText(query: ProcessQuery, options: CallOptions): Promise<TextListing>
+  /**
+   * A page of its `processes` and `machines`, see text-page.ts. Nothing is kept between pages: each
+   * is read when it is asked for. Facts of the machine come with the last. Idempotent.
+   */
+  processPage(query: ProcessQuery, page: PageWish, options: CallOptions): Promise<string>
 }
 
 type PickedVerbs = Pick<
   System,
-  | 'ping'
-  | 'processes'
-  | 'process'
-  | 'run'
-  | 'runs'
-  | 'findRun'
-  | 'units'
-  | 'unit'
-  | 'load'
-  | 'logUsage'
+  'ping' | 'process' | 'run' | 'runs' | 'findRun' | 'units' | 'unit' | 'load' | 'logUsage'
 >
 
 /** Without a name: who runs the agent. Users are the same person where their name is the same. */
@@ -86,8 +80,7 @@ const stateMemberInterface = defineInterface<StateMember>('StateMember', {
 
 const partInterface = defineInterface<MachinePart>('System', {
   ping: { args: 1, idempotent: true },
-  processes: { args: 1, idempotent: true },
-  processesAsText: { args: 1, idempotent: true },
+  processPage: { args: 2, idempotent: true, isText: true },
   process: { args: 1, idempotent: true, returns: processInterface },
   run: { args: 1, idempotent: false, returns: runInterface },
   runs: { args: 0, idempotent: true },

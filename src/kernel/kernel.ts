@@ -29,10 +29,12 @@ import type {
   LogUsage,
   MachineListing,
   MachineWish,
+  Page,
   PlacementAnswer,
   PlacementWish,
   ProcessId,
   ProcessListing,
+  ProcessPage,
   ProcessQuery,
   RunInfo,
   RunListing,
@@ -42,6 +44,19 @@ import type {
   UnitStatus,
   WhyAnswer,
 } from './types.ts'
+
+/**
+ * A listing of any size, a page at a time: who passes it on holds pages of it, never all. Nothing
+ * is asked for before `next` is called, so who reads slowly holds everybody back; one that nobody
+ * asks on for limits.listingIdleMs is given up. Disposing of it ends it.
+ */
+export interface Pages<P extends Page> extends Disposable {
+  /**
+   * The next page, until one is `last`. One call at a time. Not to be repeated: after a failure the
+   * listing begins anew.
+   */
+  next(options: CallOptions): Promise<P>
+}
 
 /**
  * The whole: every machine, as one. A part of it (one machine, a zone) is a System, too: the same
@@ -59,8 +74,12 @@ export interface System {
    * it names none. Which machines those are is asked anew with each call of the part. Idempotent.
    */
   part(selector: string, options: CallOptions): Promise<System>
-  /** All processes of all machines; machines that did not answer are in `missing`. Idempotent. */
-  processes(query: ProcessQuery, options: CallOptions): Promise<ProcessListing>
+  /**
+   * All processes of all machines, in pages as machines answer; who did not is in the last one's
+   * `missing`. A machine that fell silent in the middle is there, too, beside the rows that it gave.
+   * Idempotent.
+   */
+  processes(query: ProcessQuery, options: CallOptions): Promise<Pages<ProcessPage>>
   /** One process. `stale` when the pid belongs to another process now. Idempotent. */
   process(id: ProcessId, options: CallOptions): Promise<Process>
   /**

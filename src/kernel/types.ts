@@ -10,6 +10,12 @@ export interface CallOptions {
   readonly signal: AbortSignal
 }
 
+/** Part of a listing; see Pages. */
+export interface Page {
+  /** Nothing follows. */
+  readonly last: boolean
+}
+
 /** How a process ended: one of `code`, `signal` and `execErrno` is set. */
 export interface ExitStatus {
   /** 0 to 255. */
@@ -238,14 +244,14 @@ export interface ProcessQuery {
   readonly uids?: readonly number[]
   /** Leave the argument vectors out where they are not shown: saves a file read per process. */
   readonly args?: boolean
-  /** How long machines have to answer before they count as missing. Default 2 s. */
+  /** How long machines have for each page before they count as missing. Default 2 s. */
   readonly fanOutMs?: number
 }
 
 export interface ProcessListing {
   readonly processes: readonly ProcessInfo[]
   readonly missing: readonly MissingMachine[]
-  /** Facts of each answering machine that tables need for percentages. */
+  /** Facts of each machine that answered in full; tables need them for percentages. */
   readonly machines: readonly {
     readonly machine: string
     readonly memoryBytes: number
@@ -260,6 +266,9 @@ export interface ProcessListing {
     readonly cpuIdleMs: number
   }[]
 }
+
+/** All pages together are the listing; `missing` comes with the last. */
+export interface ProcessPage extends ProcessListing, Page {}
 
 // ---- runs
 

@@ -161,7 +161,7 @@ export class ClientSession {
     const isStub = typeof value === 'function'
     const wanted = this.#finish(call)
     if (wanted && isStub === (call.method.returns !== undefined)) {
-      if (isStub || value === undefined) call.resolve(value)
+      if (isStub || value === undefined || call.method.isText) call.resolve(value)
       else resolveJson(call, value as string)
       return
     }

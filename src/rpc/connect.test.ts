@@ -38,6 +38,20 @@ async function toyProcess(path: string): Promise<ChildProcess> {
   return server
 }
 
+test('call() brings text there and back as it is, JSON or not', async () => {
+  await using link = await toyLink()
+  for (const text of [
+    '',
+    'plain',
+    '{"a":1}',
+    '"\\"',
+    'ü\n\u0000',
+    '["export",-1]',
+    'x'.repeat(300_000),
+  ])
+    assert.equal(await link.client.main.text(text, { signal: never }), text)
+})
+
 test('call() brings JSON values there and back unchanged', async () => {
   await using link = await toyLink()
   const values = [

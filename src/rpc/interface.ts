@@ -16,6 +16,8 @@ export interface Method {
   readonly args: number
   /** Set when the result is a capability, not a value. */
   readonly returns?: Interface<unknown>
+  /** The result is a string that crosses as it is, not once more as JSON: for large ones. */
+  readonly isText?: true
   /**
    * Another method that a target may have: it gives the same value as JSON text, for answers so
    * large that making objects of them only to pass them on would cost more than all the rest.
@@ -46,6 +48,7 @@ type MethodOf<F> = F extends (...args: [...infer A, CallOptions]) => Promise<inf
       readonly idempotent: boolean
       readonly args: A['length']
       readonly asText?: string
+      readonly isText?: true
     } & (IsCapability<R> extends true
       ? { readonly returns: Interface<R> | 'itself' }
       : { readonly returns?: never })

@@ -187,7 +187,7 @@ export class ServerSession {
 
   #text(method: Method, result: unknown): string | undefined {
     if (result === undefined) return undefined
-    return this.#fitting(method, JSON.stringify(result))
+    return this.#fitting(method, method.isText ? String(result) : JSON.stringify(result))
   }
 
   #fitting(method: Method, text: string): string {

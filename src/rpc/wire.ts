@@ -1,5 +1,6 @@
 /** The kernel's interfaces as they cross the wire; docs/protocol.md says how. */
-import type { Membership, Process, Run, System, Unit } from '../kernel/kernel.ts'
+import type { Membership, Pages, Process, Run, System, Unit } from '../kernel/kernel.ts'
+import type { ProcessPage } from '../kernel/types.ts'
 import { defineInterface } from './interface.ts'
 
 export const processInterface = defineInterface<Process>('Process', {
@@ -40,12 +41,16 @@ export const membershipInterface = defineInterface<Membership>('Membership', {
   label: { args: 2, idempotent: true },
 })
 
+const processPagesInterface = defineInterface<Pages<ProcessPage>>('ProcessPages', {
+  next: { args: 0, idempotent: false, asText: 'nextText' },
+})
+
 export const systemInterface = defineInterface<System>('System', {
   ping: { args: 1, idempotent: true },
   status: { args: 0, idempotent: true },
   machines: { args: 0, idempotent: true },
   part: { args: 1, idempotent: true, returns: 'itself' },
-  processes: { args: 1, idempotent: true, asText: 'processesText' },
+  processes: { args: 1, idempotent: true, returns: processPagesInterface },
   process: { args: 1, idempotent: true, returns: processInterface },
   run: { args: 1, idempotent: false, returns: runInterface },
   runSocket: { args: 0, idempotent: true },

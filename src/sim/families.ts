@@ -1,5 +1,6 @@
 /** The kinds of simulations, by name: each makes a whole one of nothing but a seed. */
 import { simulateDrain } from './drain.ts'
+import { simulateLeases } from './leases.ts'
 import { simulateLoss } from './loss.ts'
 import { simulateOutage } from './outage.ts'
 import { type SimResult, simulateSeed } from './run.ts'
@@ -7,6 +8,7 @@ import { simulateSilence } from './silence.ts'
 
 export const families = {
   chaos: (seed: number) => simulateSeed(seed),
+  lease: simulateLeases,
   loss: simulateLoss,
   drain: simulateDrain,
   outage: simulateOutage,

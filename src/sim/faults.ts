@@ -15,6 +15,8 @@ export interface FaultMix {
   readonly cut: number
   readonly cutOneWay: number
   readonly partition: number
+  /** Cut off and back, again and again. */
+  readonly flap: number
   readonly engineDown: number
   readonly wallJump: number
   readonly slowDisk: number
@@ -28,10 +30,11 @@ export const everyFault: FaultMix = {
   killAgent: 2,
   freeze: 3,
   freezeAgent: 2,
-  midCall: 5,
+  midCall: 6,
   cut: 2,
   cutOneWay: 2,
   partition: 2,
+  flap: 2,
   engineDown: 1,
   wallJump: 1,
   slowDisk: 1,
@@ -40,10 +43,13 @@ export const everyFault: FaultMix = {
   operator: 5,
 }
 
-/** A fault meets the machine that leads this much more often than chance has it. */
+/** Faults that meet the machine that leads, and those that meet one that holds a lease. */
 const leaderShare = 0.2
+const holderShare = 0.3
 /** What was sent before something happened to its sender arrives so late at most. */
 const lateMsMax = 14_000
+/** An answer; nobody waits for a later one. */
+const answerLateMsMax = 3_000
 
 export class Faults {
   readonly #world: World
@@ -96,9 +102,18 @@ export class Faults {
       at -= weight
       return at < 0
     }) ?? ['operator']
-    const leader = world.chance(leaderShare) ? this.#fleet.leader() : undefined
-    const machine = leader ?? world.pick(this.#fleet.machines)
+    const machine = this.#victim()
     if (machine !== undefined) this.#deeds[kind](machine, world.between(200, 20_000))
+  }
+
+  #victim(): SimMachine | undefined {
+    const world = this.#world
+    const { machines } = this.#fleet
+    const at = world.between(0, 1)
+    if (at < leaderShare) return this.#fleet.leader() ?? world.pick(machines)
+    if (at > leaderShare + holderShare) return world.pick(machines)
+    const holds = machines.filter(({ agent }) => agent?.work.lease.held !== undefined)
+    return world.pick(holds) ?? world.pick(machines)
   }
 
   /** What each kind of fault does to a machine, and when it ends. */
@@ -118,6 +133,7 @@ export class Faults {
     cut: (machine, ms) => this.#cut(machine.id, 'both', ms),
     cutOneWay: (machine, ms) => this.#cut(machine.id, this.#world.pick(['to', 'from']), ms),
     partition: (_, ms) => this.#partition(ms),
+    flap: (machine) => this.#flap(machine.id, Math.floor(this.#world.between(2, 8))),
     engineDown: (_, ms) => {
       this.#world.note('the engine goes away')
       this.#fleet.isEngineDown = true
@@ -155,16 +171,16 @@ export class Faults {
   #midCall(ms: number): void {
     const world = this.#world
     const moment = world.pick(['sent', 'claimed', 'decided', 'text'] as const) ?? 'sent'
-    const deed = world.pick(['freezeAgent', 'freezeAgent', 'killAgent', 'crash', 'cutOff'] as const)
+    const deed = world.pick(['freezeAgent', 'killAgent', 'crash', 'cutOff', 'cutOff'] as const)
     const happens = (machine: SimMachine) => {
       if (this.#isOver || !machine.isOn || machine.isHeld) return
       world.note(`${machine.id}: in the middle of a call (${moment})`)
-      if (deed === 'cutOff') {
-        this.#fleet.cutOff(machine.id)
-        this.#healNetwork(ms)
-      } else if (deed !== undefined) this.#deeds[deed](machine, ms)
+      if (deed === 'cutOff') this.#later(ms, this.#fleet.partition([machine.id]))
+      else if (deed !== undefined) this.#deeds[deed](machine, ms)
     }
-    this.#fleet.trap(moment, { happens, delayMs: world.between(0, lateMsMax) })
+    const isAnswer = moment === 'decided' || moment === 'text'
+    const delayMs = world.between(0, isAnswer ? answerLateMsMax : lateMsMax)
+    this.#fleet.trap(moment, { happens, delayMs })
   }
 
   #freeze(machine: SimMachine, what: 'machine' | 'agent', ms: number): void {
@@ -180,36 +196,34 @@ export class Faults {
     })
   }
 
-  #healNetwork(afterMs: number): void {
-    this.#later(afterMs, () => {
-      this.#world.note('the network heals')
-      this.#fleet.network.heal()
-    })
+  #partition(ms: number): void {
+    const ids = this.#fleet.machines.map(({ id }) => id)
+    this.#later(ms, this.#fleet.partition(ids.filter(() => this.#world.chance(0.4))))
   }
 
-  #partition(ms: number): void {
-    const { machines, network } = this.#fleet
-    const ids = machines.map(({ id }) => id)
-    const some = new Set(ids.filter(() => this.#world.chance(0.4)))
-    this.#world.note(`partition: ${[...some].join(',')} / the rest`)
-    for (const a of ids) {
-      for (const b of ids) if (some.has(a) !== some.has(b)) network.cut(a, b)
-    }
-    this.#healNetwork(ms)
+  #flap(one: string, times: number): void {
+    if (this.#isOver) return
+    const join = this.#fleet.partition([one])
+    this.#later(this.#world.between(500, 7_000), () => {
+      join()
+      if (times === 0) return
+      this.#later(this.#world.between(2, 700), () => this.#flap(one, times - 1))
+    })
   }
 
   /** One machine from all others, or from one; one way or both. */
   #cut(one: string, way: 'both' | 'to' | 'from' = 'both', ms: number): void {
     const world = this.#world
-    const { machines, network } = this.#fleet
-    const ids = machines.map(({ id }) => id).filter((id) => id !== one)
+    const ids = this.#fleet.machines.map(({ id }) => id).filter((id) => id !== one)
     const others = world.chance(0.5) ? ids : [world.pick(ids) ?? '']
     world.note(`cut ${one} ${way} ${others.join(',')}`)
-    for (const other of others) {
-      if (way !== 'from') network.cut(one, other)
-      if (way !== 'to') network.cut(other, one)
-    }
-    this.#healNetwork(ms)
+    const to = way === 'from' ? [] : others.map((other) => [one, other] as const)
+    const from = way === 'to' ? [] : others.map((other) => [other, one] as const)
+    const mend = this.#fleet.network.cut([...to, ...from])
+    this.#later(ms, () => {
+      world.note(`${one} is mended`)
+      mend()
+    })
   }
 
   /** Operators want something of a unit, or of this machine. */

@@ -32,7 +32,7 @@ export interface FleetOptions {
 /** Something that happens in the middle of a call to the state. */
 export interface Trap {
   readonly happens: (machine: SimMachine) => void
-  /** How late what it sends at that moment is. */
+  /** How much later what is on its way at that moment arrives. */
   readonly delayMs: number
 }
 
@@ -105,19 +105,24 @@ export class SimFleet implements Engine {
     return false
   }
 
-  /** Nothing reaches the machine, or comes from it, until the network heals. */
-  cutOff(one: string): void {
-    this.world.note(`${one} is cut off`)
-    for (const { id } of this.machines) {
-      if (id === one) continue
-      this.network.cut(one, id)
-      this.network.cut(id, one)
+  /** Nothing passes between these machines and all others, until the function is called. */
+  partition(machineIds: readonly string[]): () => void {
+    const inside = new Set(machineIds)
+    this.world.note(`cut off: ${[...inside].join(', ')}`)
+    const ids = this.machines.map(({ id }) => id)
+    const heal = this.network.cut(
+      ids.flatMap((a) =>
+        ids.filter((b) => inside.has(a) !== inside.has(b)).map((b) => [a, b] as const),
+      ),
+    )
+    return () => {
+      this.world.note(`reached again: ${[...inside].join(', ')}`)
+      heal()
     }
   }
 
-  decided(machineId: string, txn: CheckedTxn, decision: Decision): void {
+  decided(txn: CheckedTxn, decision: Decision): void {
     this.checks.decided(txn, decision)
-    this.reached(machineId, 'decided')
   }
 
   reached(machineId: string, moment: StateMoment): number {

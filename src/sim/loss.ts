@@ -55,5 +55,5 @@ function pickVictims(world: World, fleet: SimFleet): readonly SimMachine[] {
 function lose(fleet: SimFleet, victim: SimMachine, how: 'crash' | 'freeze' | 'cut'): void {
   if (how === 'crash') victim.crash()
   else if (how === 'freeze') victim.freeze('machine')
-  else fleet.cutOff(victim.id)
+  else fleet.partition([victim.id])
 }

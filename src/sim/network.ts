@@ -23,8 +23,8 @@ export const goodNetwork: NetworkWeather = {
 export class Network {
   weather: NetworkWeather = { ...goodNetwork }
   readonly #world: World
-  /** By sender, whom it does not reach. */
-  readonly #cut = new Map<string, Set<string>>()
+  /** By sender and receiver, how many cuts there are between them. */
+  readonly #cuts = new Map<string, Map<string, number>>()
   /** Who reaches whom has changed. */
   readonly #changed: () => void
 
@@ -33,25 +33,33 @@ export class Network {
     this.#changed = changed
   }
 
-  /** From now on nothing that `from` sends reaches `to`. */
-  cut(from: string, to: string): void {
-    const cut = this.#cut.get(from) ?? new Set<string>()
-    this.#cut.set(from, cut.add(to))
+  /** From now on nothing that one sends reaches the other, until the function is called. */
+  cut(pairs: readonly (readonly [from: string, to: string])[]): () => void {
+    for (const [from, to] of pairs) this.#count(from, to, 1)
     this.#changed()
+    let isCut = true
+    return () => {
+      if (!isCut) return
+      isCut = false
+      for (const [from, to] of pairs) this.#count(from, to, -1)
+      this.#changed()
+    }
   }
 
-  mend(from: string, to: string): void {
-    this.#cut.get(from)?.delete(to)
-    this.#changed()
+  #count(from: string, to: string, by: number): void {
+    const cuts = this.#cuts.get(from) ?? new Map<string, number>()
+    this.#cuts.set(from, cuts)
+    cuts.set(to, Math.max(0, (cuts.get(to) ?? 0) + by))
   }
 
+  /** Nothing is cut any more. */
   heal(): void {
-    this.#cut.clear()
+    this.#cuts.clear()
     this.#changed()
   }
 
   passes(from: string, to: string): boolean {
-    return this.#cut.size === 0 || this.#cut.get(from)?.has(to) !== true
+    return (this.#cuts.get(from)?.get(to) ?? 0) === 0
   }
 
   connects(a: string, b: string): boolean {

@@ -16,6 +16,7 @@ export interface RunOptions {
   readonly zones: number
   /** Greatest error of a machine's clock rate. */
   readonly clockRateError: number
+  readonly units: readonly UnitName[]
   readonly faults: FaultMix
   readonly faultPauseMsMin: number
   readonly faultPauseMsMax: number
@@ -53,9 +54,10 @@ export function optionsOf(world: World): RunOptions {
     keepers: machines >= 7 ? 5 : 3,
     zones: world.chance(0.5) ? 2 : 0,
     clockRateError: world.chance(0.5) ? 0.05 : 0.001,
+    units: someUnits(world),
     faults: everyFault,
     faultPauseMsMin: 100,
-    faultPauseMsMax: world.between(500, 6_000),
+    faultPauseMsMax: 500 * 20 ** world.random.next(),
     network: someNetwork(world),
     engine: someEngine(world),
     safetyMs: 40_000,
@@ -97,12 +99,11 @@ export async function simulateSeed(
   const step = () => fleet.checks.step()
   fleet.boot()
   await world.run(1_000, step)
-  const units = someUnits(world)
-  startAll(world, fleet, units)
+  startAll(world, fleet, options.units)
   await world.run(settleMs, step)
   fleet.network.weather = { ...options.network }
   fleet.weather = { ...options.engine }
-  const faults = new Faults(world, fleet, options.faults, units)
+  const faults = new Faults(world, fleet, options.faults, options.units)
   faults.rage(options.faultPauseMsMin, options.faultPauseMsMax)
   await world.run(settleMs + options.safetyMs, step)
   faults.heal()

@@ -33,7 +33,7 @@ export async function simulateSilence(seed: number): Promise<SimResult> {
   const count = isMany ? Math.floor(size * 0.3) + 1 + Math.floor(world.between(0, 3)) : 2
   const silent = pickSilent(world, fleet, count)
   world.note(`--- ${silent.map(({ id }) => id).join(', ')} are silent`)
-  for (const { id } of silent) fleet.cutOff(id)
+  for (const { id } of silent) fleet.partition([id])
   const before = placesOn(fleet, silent)
   await world.run(world.nowMs + silenceMs, step)
   const moved = before.filter((place) => !placesOn(fleet, silent).includes(place))

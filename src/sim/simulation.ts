@@ -44,6 +44,7 @@ export async function simulate(options: SimulateOptions): Promise<Simulation> {
 const startMs = 4_000
 const verbTimeoutMs = 60_000
 const lookMs = 50
+const slowDiskMs = 1_000
 /** What holds for so long is believed to stay. */
 const steadyMs = 2_000
 
@@ -51,6 +52,7 @@ export class Simulation {
   readonly #world: World
   readonly #fleet: SimFleet
   #faults: Faults | undefined
+  #turn = Promise.resolve()
 
   constructor({ seed = 1, machines, keepers, clockRateError = 0 }: SimulateOptions) {
     const models = typeof machines === 'number' ? someMachines(machines, 0) : machines
@@ -70,9 +72,11 @@ export class Simulation {
     return this.#world.nowMs
   }
 
-  /** Lets so much time pass. */
+  /** Lets so much time pass; of several at once each its own, one after the other. */
   run(ms: number): Promise<void> {
-    return this.#world.run(this.#world.nowMs + ms, () => this.#fleet.checks.step())
+    const check = () => this.#fleet.checks.step()
+    this.#turn = this.#turn.then(() => this.#world.run(this.#world.nowMs + ms, check))
+    return this.#turn
   }
 
   /** Does that when the time comes. */
@@ -171,22 +175,24 @@ export class Simulation {
 
   /** Nothing passes from one to the other any more; the other way it does. */
   cut(from: string, to: string): void {
-    this.#fleet.network.cut(this.#machine(from).id, this.#machine(to).id)
+    this.#fleet.network.cut([[this.#machine(from).id, this.#machine(to).id]])
   }
 
   /** These machines on one side, all others on the other. */
   partition(machines: readonly string[]): void {
-    const inside = new Set(machines.map((name) => this.#machine(name).id))
-    for (const { id: a } of this.#fleet.machines) {
-      for (const { id: b } of this.#fleet.machines) {
-        if (inside.has(a) !== inside.has(b)) this.#fleet.network.cut(a, b)
-      }
-    }
+    this.#fleet.partition(machines.map((name) => this.#machine(name).id))
   }
 
   /** The state's engine is away, or back. */
   engine(status: 'up' | 'down'): void {
     this.#fleet.isEngineDown = status === 'down'
+  }
+
+  /** `slow`: each write takes a second, in which the agent stands still. */
+  disk(machine: string, status: 'good' | 'full' | 'slow'): void {
+    const { disk } = this.#machine(machine)
+    disk.isFull = status === 'full'
+    disk.slowMs = status === 'slow' ? slowDiskMs : 0
   }
 
   /** The program of an instance exits; its keeper starts it again, or gives up. */

@@ -44,17 +44,27 @@ export interface Engine {
   readonly weather: EngineWeather
   /** Whether the machine gets an answer from the engine now. */
   reaches(machineId: string): boolean
-  /** The store decided about a machine's txn, which has not heard of it yet. */
-  decided(machineId: string, txn: CheckedTxn, decision: Decision): void
-  /** A machine's call comes to this moment. Answers how late its request is to be. */
+  /** The store decided about a txn. */
+  decided(txn: CheckedTxn, decision: Decision): void
+  /** A machine's call comes to this moment. Answers how much later what is on its way arrives. */
   reached(machineId: string, moment: StateMoment): number
 }
 
 /**
  * `sent`: a txn has left its machine. `claimed`: it is one that has more conditions than one.
- * `decided`: an answer is on its way back. `text`: so is a unit's text.
+ * `decided`: its answer is on its way back. `read`: so is another one; `text`: so is the
+ * text of what must not run twice.
  */
-export type StateMoment = 'sent' | 'claimed' | 'decided' | 'text'
+export type StateMoment = 'sent' | 'claimed' | 'decided' | 'read' | 'text'
+
+interface Trip {
+  /** What it is when the engine has served it. */
+  readonly served: StateMoment
+  /** The request finds nobody. */
+  readonly missed?: () => void
+  /** How much later the request arrives. */
+  readonly lateMs?: number
+}
 
 const unreachableMs = 1_500
 const latencyMsMax = 6
@@ -82,16 +92,17 @@ export class SimState implements State {
   }
 
   get(key: string, { signal }: SignalOptions): Promise<Entry | undefined> {
-    return this.#ask(signal, () => {
-      const stored = this.#engine.store.read(key)
-      if (key.startsWith('text/')) this.#engine.reached(this.#machineId, 'text')
+    const { store } = this.#engine
+    const isOfOne = key.startsWith('text/') && store.read(key)?.json.includes('at-most') === true
+    return this.#ask(signal, isOfOne ? 'text' : 'read', () => {
+      const stored = store.read(key)
       return stored === undefined ? undefined : toEntry(stored)
     })
   }
 
   list(prefix: string, { signal }: SignalOptions): Promise<Listing> {
     const { store } = this.#engine
-    return this.#ask(signal, () => {
+    return this.#ask(signal, 'read', () => {
       const stored = store.keys(prefix).map((key) => store.read(key))
       const entries = stored.filter((entry) => entry !== undefined).map(toEntry)
       return { entries, revision: store.revision }
@@ -109,13 +120,17 @@ export class SimState implements State {
     const finish = store.attempt(checked)
     const decide = () => {
       const decision = finish(true)
-      if (decision !== undefined) this.#engine.decided(this.#machineId, checked, decision)
+      if (decision !== undefined) this.#engine.decided(checked, decision)
       return decision
     }
     if (!this.#chance(weather.unknown)) {
       const moment = txn.if.length > 1 ? 'claimed' : 'sent'
       const lateMs = this.#engine.reached(this.#machineId, moment)
-      const box = await this.#trip(signal, decide, () => void finish(false), lateMs)
+      const box = await this.#trip(signal, decide, {
+        missed: () => void finish(false),
+        lateMs,
+        served: 'decided',
+      })
       if (box?.value?.kind === 'refused') throw box.value.error
       if (box?.value !== undefined) return box.value
       // The answer is lost when the engine went away meanwhile.
@@ -186,9 +201,9 @@ export class SimState implements State {
     return probability > 0 && this.#world.chance(probability)
   }
 
-  async #ask<T>(signal: AbortSignal, work: () => T): Promise<T> {
+  async #ask<T>(signal: AbortSignal, served: StateMoment, work: () => T): Promise<T> {
     this.#admit(signal)
-    const box = this.#reaches() ? await this.#trip(signal, work) : undefined
+    const box = this.#reaches() ? await this.#trip(signal, work, { served }) : undefined
     if (box !== undefined) return box.value
     await sleep(this.#clock, unreachableMs, signal)
     throw new HolonError('unavailable', 'nobody serves the state (simulated)')
@@ -198,8 +213,7 @@ export class SimState implements State {
   #trip<T>(
     signal: AbortSignal,
     work: () => T,
-    missed: () => void = () => {},
-    lateMs = 0,
+    { served, missed, lateMs = 0 }: Trip,
   ): Promise<{ readonly value: T } | undefined> {
     const world = this.#world
     return new Promise((resolve, reject) => {
@@ -215,11 +229,11 @@ export class SimState implements State {
       const timer = this.#clock.timer(limits.stateAttemptMs, () => answer(undefined))
       world.after(this.#legMs() + lateMs, () => {
         if (!this.#reaches()) {
-          missed()
+          missed?.()
           return answer(undefined)
         }
         const box = { value: work() }
-        const ms = this.#legMs()
+        const ms = this.#legMs() + this.#engine.reached(this.#machineId, served)
         // A slow one is on its way already, whatever happens to the way meanwhile.
         const isSlow = ms > latencyMsMax
         world.after(ms, () => answer(isSlow || this.#reaches() ? box : undefined))

@@ -1,10 +1,11 @@
 /** The units of a seeded simulation: one of each kind that the fleet treats differently. */
 import type { World } from './world.ts'
 
-/** `db.service` must not run twice; `each.service` runs on every machine. */
+/** `db.service` and `one.service` must not run twice; `each.service` runs on every machine. */
 export const unitNames = [
   'web.service',
   'db.service',
+  'one.service',
   'job.service',
   'each.service',
   'pair.service',
@@ -16,6 +17,7 @@ export type UnitName = (typeof unitNames)[number]
 export const scaleMax: Readonly<Record<UnitName, number>> = {
   'web.service': 6,
   'db.service': 3,
+  'one.service': 1,
   'job.service': 4,
   'each.service': 0,
   'pair.service': 3,
@@ -25,7 +27,7 @@ export const scaleMax: Readonly<Record<UnitName, number>> = {
 /** `bad`: it fails, or is never ready in time. */
 export function someText(world: World, unit: UnitName, bad?: 'fails' | 'hangs'): string {
   const readyMs = bad === 'hangs' ? 30_000 : world.between(5, world.chance(0.2) ? 3_000 : 400)
-  const stopMs = world.between(1, 1_500)
+  const stopMs = world.between(1, world.chance(0.3) ? 4_000 : 1_500)
   return [
     '[Service]',
     'ExecStart=/usr/bin/program',
@@ -57,6 +59,8 @@ function placementLines(world: World, unit: UnitName): readonly string[] {
     }
     case 'db.service':
       return ['Instances=2', 'Partition=at-most']
+    case 'one.service':
+      return ['Instances=1', 'Partition=at-most']
     case 'job.service':
       return ['Instances=1']
     case 'each.service':

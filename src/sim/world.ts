@@ -4,6 +4,7 @@
  * decides everything: the same seed gives the same trace.
  */
 
+import { assert } from '../base/assert.ts'
 import type { Timer } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import { seededRandom } from '../base/random.ts'
@@ -41,6 +42,7 @@ export class World {
   #order = 0
   #nowMs = 0
   #hash = 0
+  #isRunning = false
   steps = 0
 
   constructor(seed: number) {
@@ -98,6 +100,8 @@ export class World {
 
   /** Lives until that time; `check` is called after every step, when all has settled. */
   async run(untilMs: number, check: () => void): Promise<void> {
+    assert(!this.#isRunning, 'the world runs once at a time')
+    this.#isRunning = true
     let isFirst = true
     await runSteps(() => {
       if (!isFirst) check()
@@ -110,6 +114,7 @@ export class World {
       return true
     })
     this.#nowMs = untilMs
+    this.#isRunning = false
   }
 
   #next(untilMs: number): Happening | undefined {

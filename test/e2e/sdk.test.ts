@@ -58,6 +58,8 @@ test('start() streams both ways', async () => {
 test('a process whose pid now is another is refused as stale', async () => {
   await using holon = await connect({ socketPath })
   const sleeper = spawn('sleep', ['1000'])
+  // It may have ended before the answer to the signal is here.
+  const exited = once(sleeper, 'exit')
   try {
     const { processes } = await holon.processes({ pids: [sleeper.pid ?? 0] })
     const [seen] = processes
@@ -68,7 +70,7 @@ test('a process whose pid now is another is refused as stale', async () => {
     await assert.rejects(stale.signal('SIGKILL', limit), { code: 'stale' })
     const right = await holon.system.process(seen, limit)
     await right.signal('SIGTERM', limit)
-    await once(sleeper, 'exit')
+    await exited
   } finally {
     sleeper.kill('SIGKILL')
   }

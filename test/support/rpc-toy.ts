@@ -24,6 +24,8 @@ export interface Toy {
   hang(label: string, options: CallOptions): Promise<void>
   hangOnce(label: string, options: CallOptions): Promise<void>
   big(length: number, options: CallOptions): Promise<string>
+  /** As `echo`, but crosses as text. */
+  text(value: string, options: CallOptions): Promise<string>
   counter(start: number, options: CallOptions): Promise<Counter>
   lateCounter(start: number, options: CallOptions): Promise<Counter>
 }
@@ -38,6 +40,7 @@ export const toyInterface = defineInterface<Toy>('Toy', {
   hang: { args: 1, idempotent: true },
   hangOnce: { args: 1, idempotent: false },
   big: { args: 1, idempotent: true },
+  text: { args: 1, idempotent: true, isText: true },
   counter: { args: 1, idempotent: true, returns: counterInterface },
   lateCounter: { args: 1, idempotent: true, returns: counterInterface },
 })
@@ -72,6 +75,10 @@ export class ToyTarget implements Toy, Disposable {
 
   async big(length: number): Promise<string> {
     return 'x'.repeat(length)
+  }
+
+  async text(value: string): Promise<string> {
+    return value
   }
 
   async counter(start: number): Promise<Counter & Disposable> {

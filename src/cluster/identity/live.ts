@@ -67,7 +67,8 @@ export class LiveConnections implements Disposable {
     machine.notAfterMs = Math.max(machine.notAfterMs, how.notAfterMs)
     this.#machines.set(machineId, machine)
     const notAfterMs = how.kind === 'link' ? how.notAfterMs : undefined
-    const between = how.between ?? { localAddress: '', remoteAddress: '' }
+    const { localAddress = '', remoteAddress = '' } = how.between ?? {}
+    const between = { localAddress, remoteAddress }
     const live: Live = { socket, notAfterMs, between }
     machine.connections.add(live)
     socket.once('close', () => {

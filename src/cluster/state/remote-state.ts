@@ -23,7 +23,6 @@ import type {
 } from '../../state/port.ts'
 import {
   fromWire,
-  type StatePages,
   type StateService,
   type StateWatch,
   type WireEntry,
@@ -124,8 +123,7 @@ export class RemoteState implements State {
     return this.#read(options, async (service, ended) => {
       const page = await service.list(prefix, ended)
       if (page.last) return { entries: page.entries.map(fromWire), revision: page.revision }
-      const pages = (await service.pages(prefix, ended)) as Remote<StatePages>
-      using _pages = pages
+      using pages = await service.pages(prefix, ended)
       const entries: WireEntry[] = []
       while (true) {
         const next = await pages.next(ended)

@@ -9,7 +9,8 @@
 import { abortError, type Clock, deadline, withSignal } from '../../base/clock.ts'
 import { HolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
-import type { CallOptions } from '../../kernel/types.ts'
+import type { Pages } from '../../kernel/kernel.ts'
+import type { CallOptions, Page } from '../../kernel/types.ts'
 import { defineInterface } from '../../rpc/interface.ts'
 import type { Condition, Delete, Entry, State, Txn, WatchEvent } from '../../state/port.ts'
 
@@ -42,11 +43,9 @@ export type WireTxnResult =
   | { readonly kind: 'unknown'; readonly why: string }
   | { readonly kind: 'unavailable'; readonly why: string }
 
-export interface WirePage {
+export interface WirePage extends Page {
   readonly entries: readonly WireEntry[]
   readonly revision: number
-  /** Nothing follows. */
-  readonly last: boolean
 }
 
 export type WireEvent =
@@ -56,12 +55,6 @@ export type WireEvent =
 export interface WireEvents {
   /** Empty when nothing happened for a while: ask again. */
   readonly events: readonly WireEvent[]
-}
-
-/** A listing that is too large for one answer, at one revision; kept until disposed of. */
-export interface StatePages {
-  /** The next page. Not to be repeated: after a failure the listing begins anew. */
-  next(options: CallOptions): Promise<WirePage>
 }
 
 /** A watch; kept until disposed of. */
@@ -79,14 +72,14 @@ export interface StateService {
   ): Promise<{ readonly entry?: WireEntry }>
   /** The first page, which nearly always is the last. */
   list(prefix: string, options: CallOptions): Promise<WirePage>
-  /** All pages of a listing, for when there are more. */
-  pages(prefix: string, options: CallOptions): Promise<StatePages>
+  /** All pages of a listing, at one revision, for when there are more. */
+  pages(prefix: string, options: CallOptions): Promise<Pages<WirePage>>
   /** See State.txn: may be repeated with the same operation id, by who asks, not by the link. */
   txn(txn: WireTxn, options: CallOptions): Promise<WireTxnResult>
   watch(prefix: string, fromRevision: number, options: CallOptions): Promise<StateWatch>
 }
 
-export const statePagesInterface = defineInterface<StatePages>('StatePages', {
+export const statePagesInterface = defineInterface<Pages<WirePage>>('StatePages', {
   next: { args: 0, idempotent: false },
 })
 
@@ -138,10 +131,10 @@ export class StateServer implements StateService {
     return pages.next()
   }
 
-  async pages(prefix: string, { signal }: CallOptions): Promise<Pages> {
+  async pages(prefix: string, { signal }: CallOptions): Promise<EntryPages> {
     refusePrivate(prefix)
     const { entries, revision } = await this.#state.list(prefix, { signal })
-    return new Pages(entries.filter(isServed), revision)
+    return new EntryPages(entries.filter(isServed), revision)
   }
 
   async txn(txn: WireTxn, { signal }: CallOptions): Promise<WireTxnResult> {
@@ -191,8 +184,8 @@ function parseJson(key: string, json: string): unknown {
   }
 }
 
-class Pages implements StatePages {
-  readonly #entries: readonly Entry[]
+class EntryPages implements Pages<WirePage> {
+  #entries: readonly Entry[]
   readonly #revision: number
   #at = 0
 
@@ -212,6 +205,10 @@ class Pages implements StatePages {
       entries.push(wire)
     }
     return { entries, revision: this.#revision, last: this.#at >= this.#entries.length }
+  }
+
+  [Symbol.dispose](): void {
+    this.#entries = []
   }
 }
 

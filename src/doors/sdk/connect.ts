@@ -23,6 +23,7 @@ import type {
 import { connectRpc } from '../../rpc/connect.ts'
 import { type OutputName, openStdio, type Stdio } from '../../rpc/stdio.ts'
 import { systemInterface } from '../../rpc/wire.ts'
+import { allProcesses } from './all-pages.ts'
 import { findAgent } from './find-agent.ts'
 import { LazyRun } from './lazy-run.ts'
 import { Parts } from './parts.ts'
@@ -150,7 +151,7 @@ function makeVerbs(
   return {
     system,
     status: () => bounded((o) => system.status(o)),
-    processes: (query = {}) => bounded((o) => system.processes(query, o)),
+    processes: (query = {}) => bounded((o) => allProcesses(system, query, o)),
     machines: () => bounded((o) => system.machines(o)),
     units: () => bounded((o) => system.units(o)),
     unit: (name) => bounded((o) => system.unit(name, o)),

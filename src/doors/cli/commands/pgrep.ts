@@ -4,6 +4,7 @@ import { asHolonError } from '../../../base/errors.ts'
 import { realHost } from '../../../io/host.ts'
 import { ProcFs } from '../../../io/proc.ts'
 import type { ProcessInfo, ProcessListing } from '../../../kernel/types.ts'
+import { allProcesses } from '../../sdk/all-pages.ts'
 import type { CliContext } from '../context.ts'
 import { fanOutLimit, reportMissing } from '../missing.ts'
 import { argsText, commText } from '../ps/columns.ts'
@@ -90,7 +91,7 @@ async function find(
     args: request.full || request.show === 'args',
     fanOutMs,
   }
-  const listing = await (await context.system()).processes(query, { signal })
+  const listing = await allProcesses(await context.system(), query, { signal })
   return { listing, matches: pgrepMatch(listing, request, ownCaller()) }
 }
 

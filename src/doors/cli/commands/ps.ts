@@ -4,6 +4,7 @@ import { realHost } from '../../../io/host.ts'
 import { ProcFs } from '../../../io/proc.ts'
 import { localTime } from '../../../io/proc-time.ts'
 import type { ProcessInfo, ProcessListing, ProcessQuery } from '../../../kernel/types.ts'
+import { allProcesses } from '../../sdk/all-pages.ts'
 import type { CliContext } from '../context.ts'
 import { fanOutLimit, reportMissing } from '../missing.ts'
 import type { View } from '../ps/columns.ts'
@@ -49,7 +50,7 @@ async function fetchListing(
     fanOutMs,
   }
   if (request.machine !== undefined) context.selectMachines(request.machine)
-  return (await context.system()).processes(query, { signal })
+  return await allProcesses(await context.system(), query, { signal })
 }
 
 function viewOf(listing: ProcessListing, request: PsRequest, context: CliContext): View {

@@ -6,6 +6,7 @@ import { sleep } from '../../../base/clock.ts'
 import { asHolonError, HolonError } from '../../../base/errors.ts'
 import { localTime } from '../../../io/proc-time.ts'
 import type { ProcessListing } from '../../../kernel/types.ts'
+import { allProcesses } from '../../sdk/all-pages.ts'
 import type { CliContext } from '../context.ts'
 import { fanOutLimit, missingExitStatus } from '../missing.ts'
 import { FullScreen } from '../ps/full-screen.ts'
@@ -81,7 +82,7 @@ function firstState(options: TopOptions): TopState {
 async function fetchListing(context: CliContext, args: boolean): Promise<ProcessListing> {
   using limit = fanOutLimit(context)
   const { signal, fanOutMs } = limit
-  return (await context.system()).processes({ args, fanOutMs }, { signal })
+  return await allProcesses(await context.system(), { args, fanOutMs }, { signal })
 }
 
 async function runBatch(context: CliContext, options: TopOptions): Promise<void> {

@@ -9,13 +9,12 @@ import { realClock } from '../../../io/clock.ts'
 import { ProcFs } from '../../../io/proc.ts'
 import { sendSignal } from '../../../io/proc-signal.ts'
 import { Users } from '../../../io/users.ts'
-import type { System } from '../../../kernel/kernel.ts'
+import type { Pages, System } from '../../../kernel/kernel.ts'
 import type {
-  CallOptions,
   MissingMachine,
   ProcessId,
   ProcessInfo,
-  ProcessListing,
+  ProcessPage,
   ProcessQuery,
   StateHealth,
 } from '../../../kernel/types.ts'
@@ -38,9 +37,13 @@ export function testSystem(options: TestSystemOptions = {}): System {
     { proc, users: new Users() },
     { machine: 'n1', unitsByKeeper: () => options.unitsByKeeper ?? new Map() },
   )
-  const processes = async (query: ProcessQuery, call: CallOptions): Promise<ProcessListing> => ({
-    ...(await table.list(query, call)),
-    missing: options.missing ?? [],
+  const processes = async (query: ProcessQuery): Promise<Pages<ProcessPage>> => ({
+    next: async (call) => ({
+      ...(await table.list(query, call)),
+      missing: options.missing ?? [],
+      last: true,
+    }),
+    [Symbol.dispose]: () => {},
   })
   const requireN1 = (name: string): void => {
     if (name !== 'n1') throw new HolonError('not_found', `there is no machine "${name}"`)
