@@ -117,6 +117,8 @@ struct spec {
   enum notify notify;
   int kill_signal, watchdog_signal;
   mode_t umask;
+  bool has_nice;
+  int nice;
   uint64_t log_file_bytes, log_files;
   uint64_t restart_ms, start_limit, start_limit_ms;
   uint64_t timeout_start_ms, timeout_stop_ms, runtime_max_ms, watchdog_ms;

@@ -18,6 +18,7 @@ dir=$1
 newline='
 '
 . "$dir/spec.sh" || exit 1
+[ -z "$job_nice" ] || renice -n "$job_nice" -p "$$" >/dev/null 2>&1
 
 # What whoever started this left open is not the job's.
 exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-

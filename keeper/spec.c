@@ -204,6 +204,11 @@ static enum verdict take_choice(struct spec *spec, const char *key, const char *
   } else if (!strcmp(key, "umask")) {
     good = number(value, 8, 07777, &wide);
     spec->umask = (mode_t)wide;
+  } else if (!strcmp(key, "nice")) {
+    bool negative = *value == '-';
+    good = number(value + negative, 10, negative ? 20 : 19, &wide);
+    spec->nice = negative ? -(int)wide : (int)wide;
+    spec->has_nice = true;
   } else if (!strcmp(key, "owner")) {
     good = number(value, 10, UINT32_MAX - 1, &wide);
     spec->owner = (uid_t)wide;

@@ -32,6 +32,8 @@ export interface EtcdJobOptions {
   readonly dir: string
   readonly logDir: string
   readonly ownerUid: number
+  /** Default: as nice as other jobs. */
+  readonly nice?: number | undefined
 }
 
 export const etcdJobId = 'state/etcd'
@@ -179,7 +181,9 @@ export class EtcdJob implements ServiceRunner, Disposable {
   }
 
   #job(spec: ServiceSpec): JobSpec {
+    const { nice } = this.#options
     return {
+      ...(nice === undefined ? {} : { nice }),
       id: etcdJobId,
       dir: this.#options.dir,
       ownerUid: this.#options.ownerUid,

@@ -19,6 +19,7 @@ import {
 import { ensureDir, joinPath, listDir, modifiedAtMs } from '../io/files.ts'
 import type { Host } from '../io/host.ts'
 import { type Directories, jobsDir, logsDir } from '../io/paths.ts'
+import { raisedNice } from '../io/priority.ts'
 import { ProcFs } from '../io/proc.ts'
 import { connectUnix } from '../io/sockets.ts'
 import { Users } from '../io/users.ts'
@@ -58,6 +59,8 @@ export interface LocalMachineOptions {
   readonly packageDir: string
   /** Never the compiled keeper, for tests and for hosts where it misbehaves. */
   readonly forceShKeeper: boolean
+  /** What jobs get where this process was raised above others. */
+  readonly jobNice?: number | undefined
 }
 
 export class LocalMachine implements AsyncDisposable {
@@ -95,6 +98,7 @@ export class LocalMachine implements AsyncDisposable {
         sourceDir: joinPath(options.packageDir, 'keeper'),
         binDir: joinPath(stateDir, 'bin'),
         forceSh: options.forceShKeeper,
+        nice: options.jobNice,
       })
       const machine = new LocalMachine(deps, options, state, launcher)
       await machine.#open(signal)
@@ -265,6 +269,8 @@ export class LocalMachine implements AsyncDisposable {
       dir: this.#job(etcdJobId),
       logDir: this.#logDir(etcdJobId),
       ownerUid: this.#deps.host.uid,
+      // Renewals of leases wait for it.
+      nice: this.#options.jobNice === undefined ? undefined : raisedNice,
     })
   }
 

@@ -6,6 +6,7 @@ import { packageDir } from '../io/agent-process.ts'
 import { realClock } from '../io/clock.ts'
 import { realHost } from '../io/host.ts'
 import { ownDirectories } from '../io/paths.ts'
+import { raisePriority } from '../io/priority.ts'
 import { realRandom } from '../io/random.ts'
 import { Agent } from './agent.ts'
 import { machineName } from './machine-name.ts'
@@ -21,6 +22,8 @@ async function main(): Promise<void> {
   // What ps shows; Node would call itself MainThread.
   process.title = 'holon-agent'
   const host = realHost()
+  // A busy machine is not a dead one: beats and renewals go before other work.
+  const jobNice = raisePriority()
   const directories = ownDirectories(host.env, host.uid)
   let ending = Promise.withResolvers<string>()
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
@@ -40,6 +43,7 @@ async function main(): Promise<void> {
         },
         packageDir: packageDir(),
         forceShKeeper: host.env['HOLON_KEEPER'] === 'sh',
+        jobNice,
         onEnd: (how) => ending.resolve(how),
       },
     )

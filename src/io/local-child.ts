@@ -21,6 +21,7 @@ import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { errnoOf } from '../base/errors.ts'
 import { killCgroups } from './cgroups.ts'
+import { setNice } from './priority.ts'
 
 export interface LocalChildOptions {
   readonly path: string
@@ -30,6 +31,8 @@ export interface LocalChildOptions {
   readonly uid?: number
   readonly gid?: number
   readonly umask: number
+  /** Of this process where it says nothing. */
+  readonly nice?: number
   readonly stdin: boolean
   readonly cgroups: readonly string[]
   /** Where fifos can be made for a moment. */
@@ -86,6 +89,7 @@ export function spawnLocalChild(options: LocalChildOptions): LocalChild {
   const stdout = new Socket({ fd: pipes.stdout.ours, readable: true, writable: false })
   const stderr = new Socket({ fd: pipes.stderr.ours, readable: true, writable: false })
   const pid = child.pid ?? 0
+  if (pid !== 0 && options.nice !== undefined) setNice(pid, options.nice)
   if (pid !== 0) enterCgroups(options.cgroups, pid)
   const exited = new Promise<LocalChildEnd>((resolve) => {
     child.on('error', (error) => resolve(failed(errnoOf(error) ?? 'EIO', error.message)))

@@ -76,6 +76,8 @@ export interface JobSpec {
   /** A byte stream job that does not wait for its client before it starts: one is on its way. */
   readonly atOnce?: boolean
   readonly umask: number
+  /** -20 to 19. Default: as the launcher's other jobs. */
+  readonly nice?: number
   readonly restart: RestartPolicy
   readonly restartMs: number
   readonly startLimitBurst: number

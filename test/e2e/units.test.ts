@@ -1,8 +1,10 @@
 /** Units as a person uses them, against a real agent: verbs, restarts, logs, decisions, adoption. */
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { raisedNice } from '../../src/io/priority.ts'
 import { isAlive, isRoot, root, TestAgent, type UnitJson, unitOf, until } from './harness.ts'
 
 for (const keeper of ['c', 'sh'] as const) {
@@ -27,6 +29,18 @@ for (const keeper of ['c', 'sh'] as const) {
       assert.equal(agent.holon(['status', 'a']).status, 3)
       assert.equal(agent.holon(['status', 'nosuch']).status, 4)
       assert.equal(agent.holon(['start', 'nosuch']).status, 5)
+    })
+
+    await t.test('root’s agent goes before other work, what it runs does not', () => {
+      const usual = getPriority()
+      const { agentPid } = agent.json<{ agentPid: number }>(['status', '--json'])
+      assert.equal(getPriority(agentPid), isRoot ? raisedNice : usual)
+      const path = agent.unit('nice.service', '[Service]\nExecStart=/bin/sleep 1000\n')
+      agent.ok(['start', path])
+      const [instance] = unitOf(agent, 'nice').instances
+      assert.equal(getPriority(instance?.pid ?? 0), usual)
+      assert.equal(agent.ok(['run', 'nice']), `${usual}\n`)
+      agent.ok(['stop', 'nice'])
     })
 
     await t.test('kill -9 of the service: another runs, why tells', async () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { exec, type Job, Nursery, sh, until } from './harness.ts'
+import { exec, isRoot, type Job, Nursery, sh, until } from './harness.ts'
 
 test('nursery refuses unknown keys and bad values by name', async () => {
   await using nursery = new Nursery()
@@ -235,6 +235,19 @@ test('env, cwd, umask, arguments and HOLON_JOB reach the command exactly', async
   assert.deepEqual(texts.slice(0, 3), ['A=', 'B=2=3', `HOLON_JOB=${job.dir}`])
   assert.deepEqual(texts.slice(3, 5), [nursery.dir, '0027'])
   assert.equal(texts.at(-1), 'zero|a  b\t"c"')
+})
+
+test('nice: the keeper and its job have it, in both directions', async () => {
+  await using nursery = new Nursery()
+  for (const nice of isRoot ? ['19', '-20', '0'] : ['19']) {
+    const job = await nursery.start(`at${nice}`, [...sh('nice'), `nice=${nice}`])
+    await job.over()
+    assert.ok(job.read('log').endsWith(` F ${nice}\n`), job.read('log'))
+  }
+  for (const bad of ['20', '-21', '', '-', '1x']) {
+    const refused = await nursery.ask(['id=a', `dir=${nursery.dir}/bad`, `nice=${bad}`, ...sh('')])
+    assert.match(refused, /nice/)
+  }
 })
 
 test('a second keeper for the same directory is refused, after the end it goes on counting', async () => {

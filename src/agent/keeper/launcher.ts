@@ -51,6 +51,8 @@ export interface LauncherOptions {
   /** Where the built keeper is kept. */
   readonly binDir: string
   readonly forceSh?: boolean
+  /** Of jobs that ask for none. Without it they are as nice as this process. */
+  readonly nice?: number | undefined
   /** What runs keeper.sh. Default /bin/sh. */
   readonly shell?: readonly string[]
 }
@@ -63,7 +65,7 @@ export async function openLauncher(
   const build = options.forceSh
     ? { kind: 'sh' as const, reason: 'HOLON_KEEPER=sh asks for it' }
     : await buildKeeper(options)
-  if (build.kind === 'c') return new CompiledLauncher(deps, build.path)
+  if (build.kind === 'c') return new CompiledLauncher(deps, build.path, options.nice)
   const note = `jobs are kept by a shell script, without terminals: ${build.reason}`
   return new ShellLauncher(deps, { ...options, note })
 }
@@ -73,20 +75,26 @@ class CompiledLauncher implements JobLauncher {
   readonly note: string
   readonly #deps: LauncherDeps
   readonly #nursery: Nursery
+  readonly #nice: number | undefined
 
-  constructor(deps: LauncherDeps, path: string) {
+  constructor(deps: LauncherDeps, path: string, nice: number | undefined) {
     this.#deps = deps
+    this.#nice = nice
     this.note = `jobs are kept by ${path}`
     this.#nursery = new Nursery({ path, report: deps.report })
   }
 
   async start(spec: JobSpec, observer: JobObserver, options: CallOptions): Promise<JobLink> {
-    await this.#nursery.start(spec.id, encodeFrame('N', encodeSpec(spec)), options)
+    await this.#nursery.start(
+      spec.id,
+      encodeFrame('N', encodeSpec(withNice(spec, this.#nice))),
+      options,
+    )
     return await openJob(this.#deps, spec.dir, observer, options)
   }
 
   async startStream(spec: JobSpec, options: CallOptions): Promise<StreamJob> {
-    const frame = encodeFrame('N', encodeSpec(spec))
+    const frame = encodeFrame('N', encodeSpec(withNice(spec, this.#nice)))
     const keeperPid = await this.#nursery.start(spec.id, frame, options)
     return { socketPath: joinPath(spec.dir, 'sock'), keeperPid }
   }
@@ -98,6 +106,10 @@ class CompiledLauncher implements JobLauncher {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#nursery[Symbol.asyncDispose]()
   }
+}
+
+function withNice(spec: JobSpec, nice: number | undefined): JobSpec {
+  return nice === undefined ? spec : { nice, ...spec }
 }
 
 const startPollMs = 5
@@ -117,7 +129,7 @@ class ShellLauncher implements JobLauncher {
   }
 
   async start(spec: JobSpec, observer: JobObserver, options: CallOptions): Promise<JobLink> {
-    const text = encodeShellSpec(spec)
+    const text = encodeShellSpec(withNice(spec, this.#options.nice))
     this.#makeDir(spec)
     writeText(joinPath(spec.dir, 'spec.sh'), text, 0o600)
     const script = joinPath(this.#options.sourceDir, 'keeper.sh')
@@ -129,7 +141,7 @@ class ShellLauncher implements JobLauncher {
   async startStream(spec: JobSpec, { signal }: CallOptions): Promise<StreamJob> {
     this.#makeDir(spec)
     const deps = { clock: this.#deps.clock, users: this.#users }
-    const starting = startLocalStreamJob(deps, spec, {
+    const starting = startLocalStreamJob(deps, withNice(spec, this.#options.nice), {
       onEnd: (job) => this.#streamJobs.delete(job),
     })
     const job = await withSignal(starting, signal)

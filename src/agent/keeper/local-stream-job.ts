@@ -163,6 +163,7 @@ class Job implements LocalStreamJob {
       cwd: where,
       ...this.#identity(),
       umask: spec.umask,
+      ...(spec.nice === undefined ? {} : { nice: spec.nice }),
       stdin: spec.stdin === 'stream',
       cgroups: spec.cgroups,
       dir: spec.dir,

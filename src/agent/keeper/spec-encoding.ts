@@ -42,6 +42,7 @@ export function encodeSpec(spec: JobSpec): Buffer {
   if (spec.atOnce === true) add('at-once', '1')
   add('login-env', spec.loginEnv ? '1' : '0')
   add('umask', octal(spec.umask))
+  if (spec.nice !== undefined) add('nice', niceText(spec.nice))
   add('restart', spec.restart)
   addMs('restart-ms', spec.restartMs)
   addMs('start-limit', spec.startLimitBurst)
@@ -93,6 +94,7 @@ export function encodeShellSpec(spec: JobSpec): string {
     `group=${quote(spec.group ?? '')}`,
     `login_env=${spec.loginEnv ? 1 : 0}`,
     `job_umask=${octal(spec.umask)}`,
+    `job_nice=${spec.nice === undefined ? '' : niceText(spec.nice)}`,
     `restart=${spec.restart}`,
     `restart_ms=${wholeNumber('restart-ms', spec.restartMs)}`,
     `start_limit=${wholeNumber('start-limit', spec.startLimitBurst)}`,
@@ -177,6 +179,11 @@ function needsCompiler(spec: JobSpec, what: string): HolonError {
 function wholeNumber(key: string, value: number): string {
   assert(Number.isSafeInteger(value) && value >= 0, `${key} is a whole number, not ${value}`)
   return String(value)
+}
+
+function niceText(nice: number): string {
+  assert(Number.isInteger(nice) && nice >= -20 && nice <= 19, `${nice} is no nice value`)
+  return String(nice)
 }
 
 function octal(umask: number): string {
