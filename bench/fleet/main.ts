@@ -9,10 +9,13 @@ import { root } from '../../test/e2e/harness.ts'
 import { Lab } from '../../test/lab/harness.ts'
 import { atMost, type Comparison } from '../measure.ts'
 import { measureRpcTls } from '../rpc-tls.ts'
+import { failoverBench } from './failover.ts'
 import { fanOutBench } from './fan-out.ts'
 import { idle } from './idle.ts'
 
 const inLab = ['remote-run', 'cli-run', 'ps-all', 'throughput']
+/** They take an hour. */
+const onlyNamed = ['failover']
 
 /** Keys and settings for sshd on every machine, in a directory that all of them see. */
 function sshFiles(dir: string): { readonly server: string; readonly options: readonly string[] } {
@@ -51,9 +54,9 @@ function sshFiles(dir: string): { readonly server: string; readonly options: rea
   }
 }
 
-/** All cases, or those named. */
+/** All cases but the long ones, or those named. */
 export async function fleetBench(wanted: readonly string[]): Promise<readonly Comparison[]> {
-  const known = [...inLab, 'fleet-idle', 'rpc-tls', 'fan-out']
+  const known = [...inLab, 'fleet-idle', 'rpc-tls', 'fan-out', ...onlyNamed]
   const unknown = wanted.filter((name) => !known.includes(name))
   if (unknown.length > 0) throw new Error(`no case ${unknown.join(', ')}; ${known.join(', ')} are`)
   const wants = (name: string) => wanted.length === 0 || wanted.includes(name)
@@ -64,6 +67,7 @@ export async function fleetBench(wanted: readonly string[]): Promise<readonly Co
     rows.push(atMost('RPC between machines, 64 bytes / raw TLS', ours, peer, 3, 'µs'))
   }
   if (wants('fan-out')) rows.push(...(await fanOutBench()))
+  if (wanted.includes('failover')) rows.push(...(await failoverBench()))
   return rows
 }
 
