@@ -160,7 +160,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     '    const revision = await this.#commit([{ key, revision: before?.revision ?? 0 }], [put])',
     '    const revision = await this.#commit([], [put])',
   ]),
-  bug('what somebody else was faster with is told as done', 'chaos', 200, [
+  bug('what somebody else was faster with is told as done', 'chaos', 100, [
     'state/commit.ts',
     "    if (result.kind === 'done') return result.revision\n",
     '    return 0\n',

@@ -12,10 +12,11 @@ import { measureRpcTls } from '../rpc-tls.ts'
 import { failoverBench } from './failover.ts'
 import { fanOutBench } from './fan-out.ts'
 import { idle } from './idle.ts'
+import { loadBench } from './load.ts'
 
 const inLab = ['remote-run', 'cli-run', 'ps-all', 'throughput']
 /** They take an hour. */
-const onlyNamed = ['failover']
+const onlyNamed = ['failover', 'load']
 
 /** Keys and settings for sshd on every machine, in a directory that all of them see. */
 function sshFiles(dir: string): { readonly server: string; readonly options: readonly string[] } {
@@ -68,6 +69,7 @@ export async function fleetBench(wanted: readonly string[]): Promise<readonly Co
   }
   if (wants('fan-out')) rows.push(...(await fanOutBench()))
   if (wanted.includes('failover')) rows.push(...(await failoverBench()))
+  if (wanted.includes('load')) rows.push(...(await loadBench()))
   return rows
 }
 

@@ -100,7 +100,7 @@ export const limits = {
   /** The same bound in bytes, for large values. */
   stateHistoryBytesMax: 16 * 1024 * 1024,
   /** One request to etcd until another member is asked. An election takes 1 to 2 s. */
-  stateAttemptMs: 3_000,
+  stateAttemptMs: 2_000,
   /** How often a watch of etcd is compared with what etcd has: a silent one is found by this. */
   stateWatchCheckMs: 2_000,
   /** Bytes of one page of a listing: what is asked of etcd, or sent over a link, at a time. */

@@ -38,7 +38,7 @@ class Fleet implements AsyncDisposable {
   readonly remote = new RemoteState(clock, async (signal) => {
     const machineId = ['n1', 'n2'].find((each) => !this.removed.has(each)) ?? ''
     const peer = await this.links.peer(machineId, signal)
-    return (await peer.state({ signal })) as Remote<StateService>
+    return { at: machineId, service: (await peer.state({ signal })) as Remote<StateService> }
   })
 
   remove(machineId: string): void {

@@ -66,6 +66,8 @@ export class Liveness implements Disposable {
   readonly #deps: LivenessDeps
   readonly #watched = new Map<string, Watched>()
   readonly #beating = new Set<string>()
+  /** Keepers that did not take the last beat in time. */
+  readonly #silent = new Set<string>()
   readonly #life = new AbortController()
   #timer: Timer | undefined
   #cache: { readonly atMs: number; readonly sightings: readonly Sighting[] } | undefined
@@ -99,6 +101,11 @@ export class Liveness implements Disposable {
     watched.forMs = 0
     watched.status = 'up'
     this.#deps.changed(machineId)
+  }
+
+  /** Whether a machine that keeps the state did not take the last beat in time. */
+  isSilent(keeper: string): boolean {
+    return this.#silent.has(keeper)
   }
 
   /** What another machine last said of itself. */
@@ -204,14 +211,17 @@ export class Liveness implements Disposable {
     if (this.#beating.has(keeper)) return
     this.#beating.add(keeper)
     const { clock, links, beat } = this.#deps
-    using limit = deadline(clock, limits.beatSilenceMs, this.#life.signal)
+    using limit = deadline(clock, limits.beatAskMs, this.#life.signal)
     try {
       const peer = await links.peer(keeper, limit.signal)
       await peer.beat(beat(), limit)
       links.seen(keeper)
+      this.#silent.delete(keeper)
     } catch {
+      if (this.#life.signal.aborted) return
       // It will hear of us when it is back; who waits for its answers should ask another one.
-      if (!this.#life.signal.aborted) this.#deps.keeperSilent(keeper)
+      this.#silent.add(keeper)
+      this.#deps.keeperSilent(keeper)
     } finally {
       this.#beating.delete(keeper)
     }

@@ -140,6 +140,7 @@ export class FleetMember implements AsyncDisposable {
         links: this.links,
         machines,
         keepers,
+        isSilent: (id) => this.liveness.isSilent(id),
         views: () => this.#views(),
       },
       {

@@ -29,7 +29,7 @@ import { describeState, StateWatch } from './etcd/state-health.ts'
 import type { StateMembers } from './etcd/state-members.ts'
 import type { Links } from './links.ts'
 import type { MachineRecord } from './members.ts'
-import { RemoteState } from './state/remote-state.ts'
+import { type FoundState, RemoteState } from './state/remote-state.ts'
 import { StateServer, type StateService } from './state/state-service.ts'
 
 export interface StateKeepingDeps {
@@ -43,6 +43,8 @@ export interface StateKeepingDeps {
   /** All machines, and which of them keep the state, as last heard. */
   readonly machines: () => readonly MachineRecord[]
   readonly keepers: () => readonly string[]
+  /** Whether it did not answer when it was last told that this one is alive. */
+  readonly isSilent: (machineId: string) => boolean
   readonly views: () => readonly MachineView[]
 }
 
@@ -71,8 +73,6 @@ export class StateKeeping implements AsyncDisposable {
   readonly #api: EtcdClient
   readonly #watch: StateWatch
   readonly #remote: RemoteState
-  /** Id of the machine that was found to serve State last. */
-  #servedBy = ''
   #external: State | undefined
   #loops: Promise<unknown>[] = []
   #record: FleetEngineRecord | undefined
@@ -155,9 +155,7 @@ export class StateKeeping implements AsyncDisposable {
 
   /** That machine is silent: if it serves State to this one, another one is asked now. */
   leave(machineId: string): void {
-    if (machineId !== this.#servedBy) return
-    this.#servedBy = ''
-    this.#remote.leave(`${machineId} is silent`)
+    this.#remote.leave(machineId, `${machineId} is silent`)
   }
 
   /** For peers; undefined where State is reached over links only. */
@@ -324,29 +322,32 @@ export class StateKeeping implements AsyncDisposable {
   }
 
   /** A machine that serves State: this one first, when its etcd is well. */
-  async #find(signal: AbortSignal, failed?: StateService): Promise<Remote<StateService>> {
+  async #find(signal: AbortSignal, failed?: string): Promise<FoundState> {
     const { machineId } = this.#options
-    const candidates = this.#deps.keepers().filter((id) => id !== machineId)
-    if (this.member.choice.engine === 'etcd' && !(failed instanceof OwnState)) {
+    const { clock, keepers, random, isSilent } = this.#deps
+    const own = () => ({ at: machineId, service: new OwnState(clock, this.#local) })
+    if (this.member.choice.engine === 'etcd' && failed !== machineId) {
       const status = await this.member.status({ signal })
-      if (status.answers && status.hasLeader === true && status.learner !== true) {
-        return new OwnState(this.#deps.clock, this.#local)
-      }
+      if (status.answers && status.hasLeader === true && status.learner !== true) return own()
     }
+    const others = rotated(
+      keepers().filter((id) => id !== machineId),
+      random,
+    )
+    const isDoubtful = (id: string) => id === failed || isSilent(id)
+    const candidates = others.toSorted((a, b) => Number(isDoubtful(a)) - Number(isDoubtful(b)))
     let last: unknown = new HolonError('unavailable', 'no machine that keeps the state is known')
-    for (const keeper of rotated(candidates, this.#deps.random)) {
+    for (const keeper of candidates) {
       using limit = deadline(this.#deps.clock, limits.fanOutMs / 2, signal)
       try {
         const peer = await this.#deps.links.peer(keeper, limit.signal)
-        const service = (await peer.state(limit)) as Remote<StateService>
-        this.#servedBy = keeper
-        return service
+        return { at: keeper, service: (await peer.state(limit)) as Remote<StateService> }
       } catch (error) {
         if (signal.aborted) throw error
         last = error
       }
     }
-    if (this.member.choice.engine === 'etcd') return new OwnState(this.#deps.clock, this.#local)
+    if (this.member.choice.engine === 'etcd') return own()
     throw new HolonError(
       'unavailable',
       `the state cannot be reached: ${asHolonError(last).message}`,

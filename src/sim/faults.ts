@@ -243,6 +243,8 @@ export class Faults {
         void operators.restart(unit)
         return
       case 'stop':
+        // One of two that ask at the same time is slower, and must notice.
+        if (scaleMax[unit] > 0 && world.chance(0.5)) void operators.scale(unit, 1)
         void operators.want(unit, false)
         this.#later(world.between(500, 5_000), () => void operators.want(unit, true))
         return

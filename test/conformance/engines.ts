@@ -104,7 +104,7 @@ export function remote(inner: () => Promise<Engine>): () => Promise<Engine> {
       const options = { version, signal }
       const client = await connectRpc(engine.clock, path, stateServiceInterface, options)
       clients.push(client)
-      return client.main
+      return { at: 'm', service: client.main }
     }
     let state = new RemoteState(engine.clock, find)
     return {

@@ -37,14 +37,15 @@ class Machines implements AsyncDisposable {
     this.#listeners.push(await listenRpc(clock, path, stateServiceInterface, () => server, options))
   }
 
-  /** The first machine that can be reached. */
-  readonly remote = new RemoteState(clock, async (signal) => {
+  /** The first machine that can be reached, and did not just fail if there are others. */
+  readonly remote = new RemoteState(clock, async (signal, failed) => {
     for (const [i, { path }] of this.#listeners.entries()) {
+      if (`m${i}` === failed && this.#listeners.length > 1) continue
       try {
         const link = await connectRpc(clock, path, stateServiceInterface, { version, signal })
         this.links.push(link)
         this.found.push(i)
-        return link.main
+        return { at: `m${i}`, service: link.main }
       } catch (error) {
         if (!(error instanceof HolonError) || error.code !== 'unavailable') throw error
       }
@@ -92,6 +93,33 @@ test('RemoteState() goes on with another machine, watches too', async () => {
   while (found.at(-1)?.kind !== 'put') found.push((await watch.next()).value)
   assert.equal((await remote.get('k', options))?.value, 2)
   assert.deepEqual(machines.found, [0, 1])
+  await watch.return?.(undefined)
+})
+
+test('RemoteState.leave() ends what waits for that machine, also after another one was found', async () => {
+  await using machines = new Machines()
+  for (let i = 0; i < 3; i++) await machines.add()
+  using limit = deadline(clock, 20_000)
+  const options = { signal: limit.signal }
+  const { remote, direct } = machines
+  const { revision } = await remote.list('', options)
+  const watch = remote.watch('', revision, options)[Symbol.asyncIterator]()
+  await watch.next()
+  const coming = watch.next()
+  const [server] = machines.servers
+  assert.ok(server !== undefined)
+  // The link holds, and so the watch: only this call is told to go elsewhere.
+  server.get = async () => {
+    throw new HolonError('unavailable', 'not here')
+  }
+  await remote.get('k', options)
+  assert.deepEqual(machines.found, [0, 1])
+  server.watch = () => Promise.reject(new HolonError('unavailable', 'not here'))
+  remote.leave('m0', 'm0 is silent')
+  await direct.txn(put('b', 'k', 2), options)
+  const found: WatchEvent[] = [(await coming).value]
+  while (found.at(-1)?.kind !== 'put') found.push((await watch.next()).value)
+  assert.deepEqual(machines.found, [0, 1], 'the watch is where the others are')
   await watch.return?.(undefined)
 })
 

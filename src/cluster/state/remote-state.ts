@@ -31,14 +31,16 @@ import {
   type WireTxnResult,
 } from './state-service.ts'
 
-/**
- * Some machine that serves the state. `failed` is the service that just did not: another machine's
- * is better. The caller disposes of the result.
- */
-export type FindStateService = (
-  signal: AbortSignal,
-  failed?: StateService,
-) => Promise<Remote<StateService>>
+/** The state, as a machine serves it. */
+export interface FoundState {
+  /** The machine's id. */
+  readonly at: string
+  /** Whoever was given it disposes of it. */
+  readonly service: Remote<StateService>
+}
+
+/** Some machine that serves the state; `failed`: the one that just did not, so not that one. */
+export type FindStateService = (signal: AbortSignal, failed?: string) => Promise<FoundState>
 
 interface Use extends Disposable {
   readonly lent: Lent
@@ -46,13 +48,17 @@ interface Use extends Disposable {
 
 /** A service with its calls in flight: disposed of when it is not wanted and none is left. */
 class Lent {
+  readonly at: string
   readonly service: Remote<StateService>
   readonly #gone = new AbortController()
+  readonly #ended: (lent: Lent) => void
   #users = 0
   #unwanted = false
 
-  constructor(service: Remote<StateService>) {
+  constructor({ at, service }: FoundState, ended: (lent: Lent) => void) {
+    this.at = at
     this.service = service
+    this.#ended = ended
   }
 
   borrow(): Use {
@@ -81,7 +87,9 @@ class Lent {
   }
 
   #settle(): void {
-    if (this.#unwanted && this.#users === 0) this.service[Symbol.dispose]()
+    if (!this.#unwanted || this.#users > 0) return
+    this.service[Symbol.dispose]()
+    this.#ended(this)
   }
 }
 
@@ -94,8 +102,10 @@ export class RemoteState implements State {
   readonly #find: FindStateService
   readonly #end = new AbortController()
   readonly #underWay = new Set<Promise<unknown>>()
+  /** With those that are not asked any more, but waited for. */
+  readonly #lents = new Set<Lent>()
   #lent: Lent | undefined
-  #failed: StateService | undefined
+  #failed: string | undefined
   #mode: StateMode = { kind: 'read-write' }
 
   constructor(clock: Clock, find: FindStateService) {
@@ -184,12 +194,13 @@ export class RemoteState implements State {
     throw notHere('import')
   }
 
-  /** The machine that serves it is silent: whoever waits asks another one now. */
-  leave(why: string): void {
-    const lent = this.#lent
-    if (lent === undefined) return
-    this.#forget(lent)
-    lent.leave(new HolonError('unavailable', why, { outcome: 'unknown' }))
+  /** That machine is silent: whoever waits for it asks another one now. */
+  leave(at: string, why: string): void {
+    for (const lent of this.#lents) {
+      if (lent.at !== at) continue
+      this.#forget(lent)
+      lent.leave(new HolonError('unavailable', why, { outcome: 'unknown' }))
+    }
   }
 
   async close(): Promise<void> {
@@ -228,10 +239,16 @@ export class RemoteState implements State {
     const found = await this.#find(signal, this.#failed)
     // Two calls may look at once; the first one's is kept.
     const isUnwanted = this.#lent !== undefined || this.#end.signal.aborted
-    if (isUnwanted) found[Symbol.dispose]()
+    if (isUnwanted) found.service[Symbol.dispose]()
     if (this.#end.signal.aborted) throw closedError()
-    this.#lent ??= new Lent(found)
+    this.#lent ??= this.#lend(found)
     return this.#lent.borrow()
+  }
+
+  #lend(found: FoundState): Lent {
+    const lent = new Lent(found, (ended) => this.#lents.delete(ended))
+    this.#lents.add(lent)
+    return lent
   }
 
   /** After an `unavailable` another machine is asked; any other error is thrown. */
@@ -246,7 +263,7 @@ export class RemoteState implements State {
     // Another call may have found a better one meanwhile.
     if (lent === undefined || lent !== this.#lent) return
     this.#lent = undefined
-    this.#failed = lent.service
+    this.#failed = lent.at
     lent.drop()
   }
 
