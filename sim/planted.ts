@@ -165,6 +165,11 @@ export const plantedBugs: readonly PlantedBug[] = [
     "    if (result.kind === 'done') return result.revision\n",
     '    return 0\n',
   ]),
+  bug('a machine that is silent goes on serving the state to others', 'loss', 300, [
+    'cluster/liveness.ts',
+    'this.#deps.keeperSilent(keeper)',
+    '',
+  ]),
   bug('nobody takes over from a leader that is silent', 'loss', 30, [
     `${reconcile}/leadership.ts`,
     "if (!leaderIsUp) return 'the leader is silent'",

@@ -10,7 +10,6 @@ import type { Random } from '../base/random.ts'
 import { freeBytes, readText, removeTree } from '../io/files.ts'
 import { removeFile } from '../io/state-files.ts'
 import type { StateHealth } from '../kernel/types.ts'
-import type { Remote } from '../rpc/remote.ts'
 import { EtcdClient } from '../state/etcd/client.ts'
 import { openEtcd } from '../state/etcd/etcd-state.ts'
 import type { State } from '../state/port.ts'
@@ -29,6 +28,7 @@ import { describeState, StateWatch } from './etcd/state-health.ts'
 import type { StateMembers } from './etcd/state-members.ts'
 import type { Links } from './links.ts'
 import type { MachineRecord } from './members.ts'
+import { findState } from './state/find-state.ts'
 import { type FoundState, RemoteState } from './state/remote-state.ts'
 import { StateServer, type StateService } from './state/state-service.ts'
 
@@ -324,37 +324,20 @@ export class StateKeeping implements AsyncDisposable {
   /** A machine that serves State: this one first, when its etcd is well. */
   async #find(signal: AbortSignal, failed?: string): Promise<FoundState> {
     const { machineId } = this.#options
-    const { clock, keepers, random, isSilent } = this.#deps
+    const { clock, keepers, random, links, isSilent } = this.#deps
     const own = () => ({ at: machineId, service: new OwnState(clock, this.#local) })
-    if (this.member.choice.engine === 'etcd' && failed !== machineId) {
+    const isMember = this.member.choice.engine === 'etcd'
+    if (isMember && failed !== machineId) {
       const status = await this.member.status({ signal })
       if (status.answers && status.hasLeader === true && status.learner !== true) return own()
     }
-    const others = rotated(
-      keepers().filter((id) => id !== machineId),
-      random,
-    )
-    const isDoubtful = (id: string) => id === failed || isSilent(id)
-    const candidates = others.toSorted((a, b) => Number(isDoubtful(a)) - Number(isDoubtful(b)))
-    let last: unknown = new HolonError('unavailable', 'no machine that keeps the state is known')
-    for (const keeper of candidates) {
-      using limit = deadline(this.#deps.clock, limits.fanOutMs / 2, signal)
-      try {
-        const peer = await this.#deps.links.peer(keeper, limit.signal)
-        return { at: keeper, service: (await peer.state(limit)) as Remote<StateService> }
-      } catch (error) {
-        if (signal.aborted) throw error
-        last = error
-      }
+    const candidates = keepers().filter((id) => id !== machineId)
+    try {
+      return await findState({ clock, random, links, candidates, isSilent }, signal, failed)
+    } catch (error) {
+      if (!isMember || signal.aborted) throw error
+      return own()
     }
-    if (this.member.choice.engine === 'etcd') return own()
-    throw new HolonError(
-      'unavailable',
-      `the state cannot be reached: ${asHolonError(last).message}`,
-      {
-        cause: last,
-      },
-    )
   }
 
   #members(): StateMembers {
@@ -380,10 +363,4 @@ class OwnState extends StateServer implements Disposable {
   [Symbol.dispose](): void {
     // The engine is the agent's.
   }
-}
-
-/** Not everybody asks the first one. */
-function rotated<T>(items: readonly T[], random: Random): readonly T[] {
-  const at = Math.floor(random.next() * items.length)
-  return [...items.slice(at), ...items.slice(0, at)]
 }

@@ -8,6 +8,7 @@ import { simulateSilence } from './silence.ts'
 
 export const families = {
   chaos: (seed: number) => simulateSeed(seed),
+  links: (seed: number) => simulateSeed(seed, { wired: true }),
   lease: simulateLeases,
   loss: simulateLoss,
   drain: simulateDrain,

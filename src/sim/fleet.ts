@@ -27,6 +27,8 @@ export interface FleetOptions {
   readonly keepers: number
   /** Greatest error of a machine's clock rate. */
   readonly clockRateError: number
+  /** With real links, which take more time. Default: calls are simulated, too. */
+  readonly wired?: boolean
 }
 
 /** Something that happens in the middle of a call to the state. */
@@ -60,7 +62,7 @@ export class SimFleet implements Engine {
     this.operators = new Operators(world, this)
     this.#records = options.machines.map(machineRecord)
     this.#keepers = this.#records.slice(0, options.keepers).map(({ machineId }) => machineId)
-    this.machines = options.machines.map((model) => this.#machine(model, options.clockRateError))
+    this.machines = options.machines.map((model) => this.#machine(model, options))
     this.#byId = new Map(this.machines.map((machine) => [machine.id, machine]))
   }
 
@@ -166,9 +168,9 @@ export class SimFleet implements Engine {
     this.checks.again()
   }
 
-  #machine(model: MachineModel, rateError: number): SimMachine {
+  #machine(model: MachineModel, { clockRateError, wired = false }: FleetOptions): SimMachine {
     const { world, network, programs } = this
-    const rate = 1 + world.between(-rateError, rateError)
+    const rate = 1 + world.between(-clockRateError, clockRateError)
     const oscillator = new Oscillator(world, rate, world.between(-60_000, 60_000))
     const record = machineRecord(model)
     const { machineId } = record
@@ -187,6 +189,7 @@ export class SimFleet implements Engine {
         engine: this,
         programs,
         size: { cpus, memoryBytes },
+        wired,
         machines: () => this.#records,
         keepers: () => this.#keepers,
         door: (to, caller) => this.machine(to)?.door(caller) ?? { kind: 'silent' },

@@ -5,10 +5,13 @@
 import { SimFleet, someMachines } from './fleet.ts'
 import type { SimMachine } from './machine.ts'
 import { resultOf, type SimResult, someUnits, startAll } from './run.ts'
+import { mustNotRunTwice } from './texts.ts'
 import { World } from './world.ts'
 
-/** An exclusive instance waits for its lease to be broken: 9 s, and the time to see and start. */
-const boundMs = 16_000
+/** To see that something is lost, and to start it elsewhere, which takes up to 3 s here. */
+const boundMs = 8_000
+/** What must not run twice waits for its lease to be broken, too: 9 s. */
+const exclusiveBoundMs = 16_000
 const settleMs = 12_000
 const lookMs = 50
 
@@ -16,12 +19,15 @@ export async function simulateLoss(seed: number): Promise<SimResult> {
   const world = new World(seed)
   const machines = 5 + Math.floor(world.between(0, 3))
   const keepers = machines >= 7 ? 5 : 3
-  const model = { machines: someMachines(machines, 0), keepers, clockRateError: 0.001 }
+  const wired = world.chance(0.5)
+  const model = { machines: someMachines(machines, 0), keepers, clockRateError: 0.001, wired }
   const fleet = new SimFleet(world, model)
   const step = () => fleet.checks.step()
   fleet.boot()
   await world.run(1_000, step)
-  startAll(world, fleet, someUnits(world))
+  const withExclusive = world.chance(0.4)
+  const units = someUnits(world).filter((unit) => withExclusive || !mustNotRunTwice.has(unit))
+  startAll(world, fleet, units.length === 0 ? ['web.service'] : units)
   await world.run(settleMs + world.between(0, 1_000), step)
   const before = fleet.checks.unmet()
   if (before !== undefined) fleet.checks.missed(`before anything was lost: ${before}`)
@@ -32,13 +38,14 @@ export async function simulateLoss(seed: number): Promise<SimResult> {
   for (const victim of victims) lose(fleet, victim, how)
   const lostMs = world.nowMs
   const isLeft = (id: string) => victims.every((victim) => victim.id !== id)
+  const bound = withExclusive ? exclusiveBoundMs : boundMs
   let unmet: string | undefined
   do {
     await world.run(world.nowMs + lookMs, step)
     unmet = fleet.checks.unmet(isLeft)
-  } while (unmet !== undefined && world.nowMs - lostMs < boundMs)
+  } while (unmet !== undefined && world.nowMs - lostMs < bound)
   if (unmet !== undefined) fleet.checks.missed(unmet)
-  return resultOf(seed, { machines, keepers, what }, world, fleet, world.nowMs - lostMs)
+  return resultOf(seed, { machines, keepers, wired, what }, world, fleet, world.nowMs - lostMs)
 }
 
 /** One machine; or the one that leads, alone or with another one; always a minority of keepers. */

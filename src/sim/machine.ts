@@ -3,6 +3,7 @@
  * agent is the real code, one incarnation at a time, behind a gate.
  */
 import type { Clock } from '../base/clock.ts'
+import { Links } from '../cluster/links.ts'
 import { Liveness } from '../cluster/liveness.ts'
 import type { MachineRecord } from '../cluster/members.ts'
 import { AssignedWork } from '../cluster/reconcile/assigned-work.ts'
@@ -10,6 +11,9 @@ import { Control } from '../cluster/reconcile/control.ts'
 import type { ControlledMachine } from '../cluster/reconcile/controller.ts'
 import type { HostedReport } from '../cluster/reconcile/reports.ts'
 import { SpecTexts } from '../cluster/reconcile/spec-texts.ts'
+import { findState } from '../cluster/state/find-state.ts'
+import { RemoteState } from '../cluster/state/remote-state.ts'
+import { StateServer } from '../cluster/state/state-service.ts'
 import type { MachineReport } from '../kernel/types.ts'
 import { Scheduler } from '../sched/scheduler.ts'
 import type { State } from '../state/port.ts'
@@ -17,9 +21,10 @@ import { Disk } from './disk.ts'
 import { Gate, gatedClock, type Oscillator } from './gate.ts'
 import { type ProcessTable, SimHost } from './host.ts'
 import type { Network } from './network.ts'
-import { PeerCalls, type PeerDoor, type SimPeer } from './peers.ts'
+import { PeerCalls, type PeerCallsDeps, type PeerDoor, type SimPeer } from './peers.ts'
 import type { Programs } from './program.ts'
 import { type Engine, SimState } from './state.ts'
+import { wiredLinks } from './wires.ts'
 import type { World } from './world.ts'
 
 export interface SimMachineDeps {
@@ -33,6 +38,8 @@ export interface SimMachineDeps {
   readonly door: (machineId: string, caller: string) => PeerDoor
   readonly programs: Programs
   readonly size: MachineSize
+  /** Calls go over real links, and the state to machines that do not keep it. */
+  readonly wired: boolean
   /** Something that decides what reaches what: it is on, it stands still. */
   readonly changed: () => void
 }
@@ -50,7 +57,6 @@ interface Agent {
   readonly liveness: Liveness
   readonly control: Control | undefined
   readonly work: AssignedWork
-  readonly calls: PeerCalls
   sequence: number
 }
 
@@ -179,19 +185,12 @@ export class SimMachine {
   }
 
   #makeAgent(): Agent {
-    const { world, network, engine, oscillator, machines, keepers, door, table, programs } =
-      this.#deps
+    const { world, oscillator, machines, keepers, table, programs } = this.#deps
     const gate = new Gate(world)
     const clock = gatedClock(world, oscillator, gate)
     const { random } = world
-    const state = new SimState(world, engine, this.id, clock, gate)
-    const calls = new PeerCalls({
-      network,
-      self: this.id,
-      gate,
-      door,
-      wallMs: () => clock.wallMs(),
-    })
+    const links = this.#links(gate, clock)
+    const state = this.#state(gate, clock, links, (id) => liveness.isSilent(id))
     // A write blocks the whole agent until the disk has it.
     const stall = (ms: number) => {
       gate.freeze()
@@ -204,7 +203,7 @@ export class SimMachine {
     const liveness = new Liveness({
       clock,
       random,
-      links: calls,
+      links,
       self: () => this.id,
       machines,
       keepers,
@@ -217,7 +216,9 @@ export class SimMachine {
         this.#note(`sees ${machineId} ${liveness.presence(machineId).up ? 'up' : 'silent'}`)
         agent.control?.controller.machineChanged(machineId)
       },
-      keeperSilent: () => {},
+      keeperSilent: (id) => {
+        if (state instanceof RemoteState) state.leave(id, `${id} is silent`)
+      },
     })
     const work = new AssignedWork(
       {
@@ -253,7 +254,7 @@ export class SimMachine {
             ask: async (machineId, signal) =>
               machineId === this.id
                 ? this.#hosted(agent)
-                : (await calls.peer(machineId)).hosted({ signal }),
+                : (await links.peer(machineId, signal)).hosted({ signal }),
             facts: async (unit, spec, signal) =>
               programs.get(unit, await texts.get(unit, spec, signal)).facts,
             decided: (unit, what, why, slot) =>
@@ -264,11 +265,35 @@ export class SimMachine {
       : undefined
     // A number that no earlier incarnation had.
     const sequence = Math.floor(world.nowMs * 1_000)
-    const agent: Agent = { gate, clock, state, liveness, control, work, calls, sequence }
+    const agent: Agent = { gate, clock, state, liveness, control, work, sequence }
     liveness.start()
     work.start()
     control?.start()
     return agent
+  }
+
+  #links(gate: Gate, clock: Clock): PeerCalls | Links {
+    const { world, network, door, wired } = this.#deps
+    const wallMs = () => clock.wallMs()
+    const deps: PeerCallsDeps = { network, self: this.id, gate, clock, door, wallMs }
+    return wired ? wiredLinks(world, deps) : new PeerCalls(deps)
+  }
+
+  /** By its own engine, or over links as a machine that has none. */
+  #state(
+    gate: Gate,
+    clock: Clock,
+    links: PeerCalls | Links,
+    isSilent: (machineId: string) => boolean,
+  ): State {
+    const { world, engine, keepers } = this.#deps
+    if (!(links instanceof Links) || keepers().includes(this.id)) {
+      return new SimState(world, engine, this.id, clock, gate)
+    }
+    const { random } = world
+    return new RemoteState(clock, (signal, failed) =>
+      findState({ clock, random, links, isSilent, candidates: keepers() }, signal, failed),
+    )
   }
 
   #peer(agent: Agent, caller: string): SimPeer {
@@ -282,6 +307,7 @@ export class SimMachine {
         (await agent.liveness.probe(machineId, signal)) !== undefined,
       sightings: async ({ signal }) => agent.liveness.ownSightings(signal),
       hosted: async () => this.#hosted(agent),
+      state: async () => new StateServer(agent.clock, agent.state),
     }
   }
 

@@ -10,7 +10,10 @@ import type { Peer } from '../cluster/peer.ts'
 import type { Gate } from './gate.ts'
 import type { Network } from './network.ts'
 
-export type SimPeer = Pick<Peer, 'beat' | 'report' | 'reaches' | 'sightings' | 'hosted'>
+export type SimPeer = Pick<Peer, 'beat' | 'report' | 'reaches' | 'sightings' | 'hosted' | 'state'>
+
+/** What a call to a simulated machine is made through. */
+export type CalledPeer = Omit<SimPeer, 'state'>
 
 /** A machine as others find it: nobody answers, its kernel refuses, or its agent is there. */
 export type PeerDoor =
@@ -23,6 +26,7 @@ export interface PeerCallsDeps {
   readonly network: Network
   readonly self: string
   readonly gate: Gate
+  readonly clock: Clock
   /** What listens on a machine now; `caller` is who calls. */
   readonly door: (machineId: string, caller: string) => PeerDoor
   readonly wallMs: () => number
@@ -36,7 +40,7 @@ export class PeerCalls implements PeerLinks {
     this.#deps = deps
   }
 
-  async peer(machineId: string): Promise<SimPeer> {
+  async peer(machineId: string): Promise<CalledPeer> {
     return {
       beat: (beat, { signal }) => this.#call(machineId, signal, (peer, o) => peer.beat(beat, o)),
       report: ({ signal }) => this.#call(machineId, signal, (peer, o) => peer.report(o)),

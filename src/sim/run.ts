@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly safetyMs: number
   /** Within this after everything is healed, all must be as wanted. */
   readonly livenessMs: number
+  /** Over real links. */
+  readonly wired: boolean
 }
 
 /** What every simulation tells in the end. */
@@ -62,6 +64,7 @@ export function optionsOf(world: World): RunOptions {
     engine: someEngine(world),
     safetyMs: 40_000,
     livenessMs: 60_000,
+    wired: false,
   }
 }
 
@@ -93,8 +96,8 @@ export async function simulateSeed(
 ): Promise<SimResult> {
   const world = new World(seed)
   const options = { ...optionsOf(world), ...overrides }
-  const { machines, zones, keepers, clockRateError } = options
-  const model = { machines: someMachines(machines, zones), keepers, clockRateError }
+  const { machines, zones, keepers, clockRateError, wired } = options
+  const model = { machines: someMachines(machines, zones), keepers, clockRateError, wired }
   const fleet = new SimFleet(world, model)
   const step = () => fleet.checks.step()
   fleet.boot()

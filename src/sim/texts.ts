@@ -1,7 +1,7 @@
 /** The units of a seeded simulation: one of each kind that the fleet treats differently. */
 import type { World } from './world.ts'
 
-/** `db.service` and `one.service` must not run twice; `each.service` runs on every machine. */
+/** `each.service` runs on every machine. */
 export const unitNames = [
   'web.service',
   'db.service',
@@ -12,6 +12,8 @@ export const unitNames = [
   'task.service',
 ] as const
 export type UnitName = (typeof unitNames)[number]
+
+export const mustNotRunTwice: ReadonlySet<UnitName> = new Set(['db.service', 'one.service'])
 
 /** Machines that a unit with PerNode=1 needs at most. */
 export const scaleMax: Readonly<Record<UnitName, number>> = {

@@ -23,7 +23,8 @@ test('a thousand seeds under faults, each twice with the same trace', () =>
   simulate('--seed', '1', '--count', '1000', '--jobs', '2', '--twice', '--first'))
 
 for (const [family, count] of [
-  ['loss', 200],
+  ['links', 40],
+  ['loss', 150],
   ['drain', 50],
   ['silence', 20],
   ['outage', 2],
