@@ -67,6 +67,8 @@ export const limits = {
   listingIdleMs: 30_000,
   /** A machine tells those that keep the state that it is alive. */
   beatIntervalMs: 500,
+  /** How often those look who has been silent for how long. */
+  judgeIntervalMs: 250,
   /** Silence after which a machine is asked whether it is there. */
   beatAskMs: 1_000,
   /** Silence after which a machine that does not answer either is suspected to be dead. */

@@ -69,7 +69,8 @@ export class Liveness implements Disposable {
   /** Keepers that did not take the last beat in time. */
   readonly #silent = new Set<string>()
   readonly #life = new AbortController()
-  #timer: Timer | undefined
+  #beats: Timer | undefined
+  #looks: Timer | undefined
   #cache: { readonly atMs: number; readonly sightings: readonly Sighting[] } | undefined
 
   constructor(deps: LivenessDeps) {
@@ -77,12 +78,14 @@ export class Liveness implements Disposable {
   }
 
   start(): void {
-    this.#tick()
+    this.#tell()
+    this.#look()
   }
 
   [Symbol.dispose](): void {
     this.#life.abort()
-    this.#timer?.[Symbol.dispose]()
+    this.#beats?.[Symbol.dispose]()
+    this.#looks?.[Symbol.dispose]()
   }
 
   beatFrom(machineId: string, { report, fitness }: Beat): void {
@@ -198,13 +201,16 @@ export class Liveness implements Disposable {
     return watched
   }
 
-  #tick(): void {
-    const { beatIntervalMs } = limits
-    this.#timer = this.#deps.clock.timer(beatIntervalMs, () => this.#tick(), { background: true })
-    for (const keeper of this.#deps.keepers()) {
-      if (keeper !== this.#deps.self()) void this.#beat(keeper)
-    }
-    if (this.isKeeper) this.#judge(beatIntervalMs)
+  #tell(): void {
+    const { clock, keepers, self } = this.#deps
+    this.#beats = clock.timer(limits.beatIntervalMs, () => this.#tell(), { background: true })
+    for (const keeper of keepers()) if (keeper !== self()) void this.#beat(keeper)
+  }
+
+  #look(): void {
+    const { judgeIntervalMs } = limits
+    this.#looks = this.#deps.clock.timer(judgeIntervalMs, () => this.#look(), { background: true })
+    if (this.isKeeper) this.#judge(judgeIntervalMs)
   }
 
   async #beat(keeper: string): Promise<void> {
