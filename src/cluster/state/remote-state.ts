@@ -151,28 +151,39 @@ export class RemoteState implements State {
     checkPrefix(prefix)
     this.#admit(signal)
     const options = { signal: AbortSignal.any([signal, this.#end.signal]) }
-    // Everything up to here was delivered: where the next machine goes on.
-    let from = fromRevision
-    while (true) {
-      const opened = await this.#read(options, async (service, ended, lent) => {
-        const watch = (await service.watch(prefix, from, ended)) as Remote<StateWatch>
-        return { lent, watch, use: lent.borrow() }
-      })
-      using _use = opened.use
-      using watch = opened.watch
-      try {
-        while (true) {
-          const { events } = await watch.next({ signal: opened.lent.until(options.signal) })
-          for (const event of events) {
-            yield fromWireEvent(event)
-            if (event.kind === 'reset') return
-            if (event.kind === 'synced') from = Math.max(from, event.revision)
-          }
-        }
-      } catch (error) {
-        this.#drop(opened.lent, error, options.signal)
-      }
+    const delivered = { revision: fromRevision }
+    while (!(yield* this.#watchOnce(prefix, delivered, options))) {
       await sleep(this.#clock, firstBackoffMs, options.signal)
+    }
+  }
+
+  /**
+   * By one machine. `delivered` is where the next one goes on; answers whether there is to be none.
+   */
+  async *#watchOnce(
+    prefix: string,
+    delivered: { revision: number },
+    options: SignalOptions,
+  ): AsyncGenerator<WatchEvent, boolean> {
+    const opened = await this.#read(options, async (service, ended, lent) => {
+      const watch = (await service.watch(prefix, delivered.revision, ended)) as Remote<StateWatch>
+      return { lent, watch, use: lent.borrow() }
+    })
+    using _use = opened.use
+    using watch = opened.watch
+    try {
+      while (true) {
+        const { events } = await watch.next({ signal: opened.lent.until(options.signal) })
+        for (const event of events) {
+          yield fromWireEvent(event)
+          if (event.kind === 'reset') return true
+          if (event.kind !== 'synced') continue
+          delivered.revision = Math.max(delivered.revision, event.revision)
+        }
+      }
+    } catch (error) {
+      this.#drop(opened.lent, error, options.signal)
+      return false
     }
   }
 
@@ -275,17 +286,27 @@ export class RemoteState implements State {
     const signal = AbortSignal.any([options.signal, this.#end.signal])
     let backoffMs = firstBackoffMs
     for (let left = attemptsMax; ; left--) {
-      let lent: Lent | undefined
-      try {
-        using use = await this.#borrow(signal)
-        lent = use.lent
-        return await work(lent.service, { signal: lent.until(signal) }, lent)
-      } catch (error) {
-        this.#drop(lent, error, signal)
-        if (left <= 1) throw unavailable(error)
-      }
+      const found = await this.#readOnce(signal, work)
+      if ('value' in found) return found.value
+      if (left <= 1) throw unavailable(found.error)
       await sleep(this.#clock, backoffMs, signal)
       backoffMs *= 2
+    }
+  }
+
+  /** Throws what another machine would not mend either. */
+  async #readOnce<T>(
+    signal: AbortSignal,
+    work: (service: Remote<StateService>, options: SignalOptions, lent: Lent) => Promise<T>,
+  ): Promise<{ readonly value: T } | { readonly error: unknown }> {
+    let lent: Lent | undefined
+    try {
+      using use = await this.#borrow(signal)
+      lent = use.lent
+      return { value: await work(lent.service, { signal: lent.until(signal) }, lent) }
+    } catch (error) {
+      this.#drop(lent, error, signal)
+      return { error }
     }
   }
 
