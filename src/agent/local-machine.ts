@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import { version } from '../base/version.ts'
+import type { LogKeeping } from '../cluster/logs-kept/kept-log.ts'
 import type { MachinePart, PeerCaller } from '../cluster/peer.ts'
 import type { InstanceHost } from '../cluster/reconcile/host.ts'
 import type { AttachRun } from '../cluster/streams/stream-server.ts'
@@ -18,7 +19,7 @@ import {
 } from '../io/cgroups.ts'
 import { ensureDir, joinPath, listDir, modifiedAtMs } from '../io/files.ts'
 import type { Host } from '../io/host.ts'
-import { type Directories, jobsDir, logsDir } from '../io/paths.ts'
+import { type Directories, jobsDir, keptLogsDir, logsDir } from '../io/paths.ts'
 import { raisedNice } from '../io/priority.ts'
 import { ProcFs } from '../io/proc.ts'
 import { connectUnix } from '../io/sockets.ts'
@@ -30,6 +31,8 @@ import { EtcdJob, etcdJobId } from './etcd-job.ts'
 import { findExecutable } from './executables.ts'
 import { type JobLauncher, openLauncher } from './keeper/launcher.ts'
 import { Leftovers } from './leftovers.ts'
+import { LogCopies } from './log-copies.ts'
+import { LogShipping } from './log-shipping.ts'
 import { Logs } from './logs.ts'
 import { machineReport } from './machine-report.ts'
 import { MachineTarget, type MachineTargetDeps } from './machine-target.ts'
@@ -75,6 +78,8 @@ export class LocalMachine implements AsyncDisposable {
   /** The machine's own store. */
   readonly state: State
   readonly launcher: JobLauncher
+  /** Copies of other machines' logs. */
+  readonly logCopies: LogCopies
   /** Runs this machine's etcd, should it have one. */
   readonly etcd: EtcdJob
   readonly #units: Units
@@ -120,6 +125,7 @@ export class LocalMachine implements AsyncDisposable {
     this.state = state
     this.launcher = launcher
     this.#sinceMs = deps.clock.wallMs()
+    this.logCopies = new LogCopies(deps.clock, { dir: keptLogsDir(options.directories.stateDir) })
     this.#cgroups = openCgroups(cgroupName(options.directories))
     this.#background = new Background(deps.clock, deps.report)
     this.etcd = this.#makeEtcd()
@@ -184,6 +190,13 @@ export class LocalMachine implements AsyncDisposable {
     const { record, dir } = await this.#runs.start(spec, this.#callerOf(peer), options)
     const socket = await connectUnix(joinPath(dir, 'sock'), { signal, reader })
     return { socket, begun: { runId: record.id, machine: this.#options.machine } }
+  }
+
+  shipLogs(keeping: LogKeeping): AsyncDisposable {
+    const { clock, report } = this.#deps
+    const shipping = new LogShipping({ clock, keeping, report }, this.#logDir('unit'))
+    shipping.start()
+    return shipping
   }
 
   report(): MachineReport {
@@ -330,6 +343,7 @@ export class LocalMachine implements AsyncDisposable {
       },
       runs: this.#runs,
       logs,
+      logCopies: this.logCopies,
       logDir: (job) => this.#logDir(job),
     }
   }

@@ -3,19 +3,19 @@
  * directions. Never more than a chunk of a file is in memory.
  *
  * A position names a file by inode and first time, so that it stays good over rotations and over a
- * restart of the agent; in a file that is gone it means the oldest that is there.
+ * restart of the agent; in a file that is gone it means the oldest that is there. In a copy on
+ * another machine the same positions mean the same lines: who read the log reads on in its copy.
  */
+import type { LogPosition } from '../cluster/logs-kept/kept-log.ts'
 import {
   type LogFile,
   type LogLine,
   listLogFiles,
   parseLogLine,
   readLogFile,
+  timeBytes,
   timeTextOf,
 } from '../io/log-files.ts'
-
-/** Where to go on reading; plain JSON. */
-export type LogPosition = readonly [ino: number, offset: number, firstTime: string]
 
 export interface PlacedLine extends LogLine {
   /** Where it begins, and where the next one does. */
@@ -34,6 +34,10 @@ export class LogSource {
   readonly files: readonly LogFile[]
   /** Lines that were skipped because they could not be read, since it was last asked. */
   #damaged = 0
+  /** Whether the copy lacks something between what was given and what comes. */
+  #gap = false
+  /** A position in a file that the copy has not got yet. */
+  #beyond: LogPosition = [0, 0, '']
   #file = 0
   #offset = 0
   /** Bytes read ahead, from `#offset` on. */
@@ -43,6 +47,7 @@ export class LogSource {
   constructor(instance: string, dir: string) {
     this.instance = instance
     this.files = listLogFiles(dir)
+    this.#offset = this.files[0]?.start ?? 0
   }
 
   /** Before the line that `next()` would give. */
@@ -50,7 +55,7 @@ export class LogSource {
     const file = this.#next?.file ?? this.#file
     const offset = this.#next?.offset ?? this.#offset
     const entry = this.files[file]
-    return entry === undefined ? [0, 0, ''] : [entry.ino, offset, await firstTime(entry)]
+    return entry === undefined ? this.#beyond : [entry.ino, offset, await firstTimeOf(entry)]
   }
 
   /** How many damaged lines were passed since this was last asked. */
@@ -60,6 +65,13 @@ export class LogSource {
     return count
   }
 
+  /** Whether a gap in a copy was passed since this was last asked. */
+  takeGap(): boolean {
+    const gap = this.#gap
+    this.#gap = false
+    return gap
+  }
+
   seek(file: number, offset: number): void {
     this.#file = file
     this.#offset = offset
@@ -67,12 +79,40 @@ export class LogSource {
     this.#next = undefined
   }
 
-  async seekPosition([ino, offset, time]: LogPosition): Promise<void> {
-    const index = this.files.findIndex((file) => file.ino === ino && file.bytes >= offset)
+  async seekPosition(position: LogPosition): Promise<void> {
+    const [ino, offset, time] = position
+    const index = this.files.findIndex(
+      (file) => file.ino === ino && file.start <= offset && offset <= file.end,
+    )
     const file = this.files[index]
-    const same = file !== undefined && (time === '' || (await firstTime(file)) === time)
+    const same = file !== undefined && (time === '' || (await firstTimeOf(file)) === time)
     if (same) this.seek(index, offset)
-    else this.seek(0, 0)
+    else if (this.files[0]?.segment === undefined) this.seek(0, 0)
+    else this.#seekBehind(position)
+  }
+
+  /** In a copy without that position: at what is newer, or where that will be once it has come. */
+  #seekBehind(position: LogPosition): void {
+    const [ino, offset, time] = position
+    const isSame = ({ ino: own, segment }: LogFile) => own === ino && segment?.firstTime === time
+    const newer = this.files.findIndex((file) =>
+      isSame(file) ? file.start > offset : (file.segment?.firstTime ?? '') > time,
+    )
+    const last = this.files.at(-1)
+    if (newer >= 0) {
+      this.#seekFile(newer)
+      // Who had nothing before misses nothing.
+      this.#gap = ino !== 0
+    } else if (last !== undefined && isSame(last)) {
+      this.seek(this.files.length - 1, offset)
+    } else {
+      this.seek(this.files.length, 0)
+      this.#beyond = position
+    }
+  }
+
+  #seekFile(file: number): void {
+    this.seek(file, this.files[file]?.start ?? 0)
   }
 
   /** Behind the last whole line. */
@@ -88,11 +128,11 @@ export class LogSource {
   async seekTime(timeMs: number): Promise<void> {
     let file = 0
     for (let next = 1; next < this.files.length; next++) {
-      const first = await this.#lineAt(next, 0)
+      const first = await this.#lineAt(next, this.files[next]?.start ?? 0)
       if (first !== undefined && first.atMs < timeMs) file = next
     }
-    let low = 0
-    let high = this.files[file]?.bytes ?? 0
+    let low = this.files[file]?.start ?? 0
+    let high = this.files[file]?.end ?? 0
     while (high - low > 2 * chunkBytes) {
       const middle = Math.floor((low + high) / 2)
       const line = await this.#lineAt(file, middle)
@@ -127,7 +167,8 @@ export class LogSource {
         // The newest file may get the rest of its last line; no other one will.
         if (this.#file >= this.files.length - 1) return undefined
         if (this.#ahead.length > 0) this.#damaged++
-        this.seek(this.#file + 1, 0)
+        this.#seekFile(this.#file + 1)
+        if (this.files[this.#file]?.segment?.gap === true) this.#gap = true
       }
     }
   }
@@ -164,8 +205,8 @@ export class LogSource {
     const entry = this.files[file]
     if (entry === undefined) return undefined
     const bytes = (await readLogFile(entry, offset, chunkBytes)) ?? Buffer.alloc(0)
-    let start = offset === 0 ? 0 : bytes.indexOf(newline) + 1
-    if (offset > 0 && start === 0) return undefined
+    let start = offset === entry.start ? 0 : bytes.indexOf(newline) + 1
+    if (offset > entry.start && start === 0) return undefined
     for (let end = bytes.indexOf(newline, start); end >= 0; end = bytes.indexOf(newline, start)) {
       const line = parseLogLine(bytes.subarray(start, end))
       if (line !== undefined) {
@@ -177,8 +218,10 @@ export class LogSource {
   }
 }
 
-async function firstTime(file: LogFile): Promise<string> {
-  return timeTextOf((await readLogFile(file, 0, 30)) ?? Buffer.alloc(0))
+/** With the inode it names a file for good; empty for an empty one. */
+export async function firstTimeOf(file: LogFile): Promise<string> {
+  if (file.segment !== undefined) return file.segment.firstTime
+  return timeTextOf((await readLogFile(file, 0, timeBytes)) ?? Buffer.alloc(0))
 }
 
 /** Lines from the end towards the beginning, over all files. */
@@ -203,14 +246,15 @@ export class BackwardLines {
   async previous(): Promise<PlacedLine | undefined> {
     for (;;) {
       if (this.#start === undefined && !(await this.#open())) return undefined
-      const start = this.#start ?? 0
-      if (this.#bytes.length === 0 && start === 0) {
+      const first = this.#files[this.#file]?.start ?? 0
+      const start = this.#start ?? first
+      if (this.#bytes.length === 0 && start === first) {
         this.#file--
         this.#start = undefined
         continue
       }
       const before = this.#bytes.length < 2 ? -1 : this.#bytes.lastIndexOf(newline, -2)
-      if (before < 0 && start > 0) {
+      if (before < 0 && start > first) {
         await this.#readBefore()
         continue
       }
@@ -225,25 +269,27 @@ export class BackwardLines {
   async #open(): Promise<boolean> {
     const file = this.#files[this.#file]
     if (file === undefined) return false
-    this.#start = file.bytes
+    this.#start = file.end
     this.#bytes = Buffer.alloc(0)
     // Until a newline is found what is there is the beginning of a line being written.
-    while (this.#start > 0 && this.#bytes.lastIndexOf(newline) < 0) await this.#readBefore()
+    while (this.#start > file.start && this.#bytes.lastIndexOf(newline) < 0) {
+      await this.#readBefore()
+    }
     this.#bytes = this.#bytes.subarray(0, this.#bytes.lastIndexOf(newline) + 1)
     return true
   }
 
   async #readBefore(): Promise<void> {
     const file = this.#files[this.#file]
-    const start = this.#start ?? 0
     if (file === undefined) return
-    const from = Math.max(0, start - chunkBytes)
+    const start = this.#start ?? file.start
+    const from = Math.max(file.start, start - chunkBytes)
     const read = (await readLogFile(file, from, start - from)) ?? Buffer.alloc(0)
     this.#start = from
     // A line that does not end is damage: only its newline is kept, as the end of an empty line.
     const rest = this.#bytes.length > lineBytesMax ? this.#bytes.subarray(-1) : this.#bytes
     const whole = read.length === start - from
     this.#bytes = whole ? Buffer.concat([read, rest]) : Buffer.alloc(0)
-    if (!whole) this.#start = 0
+    if (!whole) this.#start = file.start
   }
 }

@@ -14,7 +14,7 @@ import { after, test } from 'node:test'
 import { deadline } from '../base/clock.ts'
 import { seededRandom } from '../base/random.ts'
 import { realClock } from '../io/clock.ts'
-import type { LogEntry, LogPage, LogQuery } from '../kernel/types.ts'
+import type { LogEntry, LogPage, LogQuery } from '../kernel/log-types.ts'
 import { Logs } from './logs.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'holon-logs-'))

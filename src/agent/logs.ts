@@ -8,10 +8,12 @@
 import { isUtf8 } from 'node:buffer'
 import { abortError, type Clock, deadline, remainingMs, sleep } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
+import type { LogPosition } from '../cluster/logs-kept/kept-log.ts'
 import { watchDir } from '../io/files.ts'
 import { logUsageBelow } from '../io/log-files.ts'
-import type { CallOptions, LogEntry, LogPage, LogQuery, LogUsage } from '../kernel/types.ts'
-import { BackwardLines, type LogPosition, LogSource, type PlacedLine } from './log-source.ts'
+import type { LogEntry, LogPage, LogQuery, LogUsage } from '../kernel/log-types.ts'
+import type { CallOptions } from '../kernel/types.ts'
+import { BackwardLines, LogSource, type PlacedLine } from './log-source.ts'
 
 export interface LogsDeps {
   readonly clock: Clock
@@ -27,6 +29,8 @@ export interface LogsOptions {
 export interface LogSourceAddress {
   readonly instance: string
   readonly dir: string
+  /** Whose log it is, if another machine's. */
+  readonly machine?: string
 }
 
 const pageBytesMax = 1024 * 1024
@@ -93,6 +97,7 @@ export class Logs {
     signal: AbortSignal,
   ): Promise<LogPage> {
     const sources = addresses.map(({ instance, dir }) => new LogSource(instance, dir))
+    const machines = new Map(addresses.map(({ instance, machine }) => [instance, machine]))
     const known = (source: LogSource) => cursor?.[source.instance]
     const fresh = sources.filter((source) => known(source) === undefined)
     if (cursor === undefined && query.tail !== undefined) await seekTail(fresh, query, signal)
@@ -103,14 +108,19 @@ export class Logs {
       const position = known(source)
       if (position !== undefined) await source.seekPosition(position)
     }
-    const { entries, full } = await this.#collect(sources, query, signal)
+    const machineOf = (source: LogSource) => machines.get(source.instance) ?? this.#options.machine
+    const { entries, full } = await this.#collect(sources, query, { signal, machineOf })
     if (cursor === undefined && query.tail !== undefined) keepLastLines(entries, query.tail)
     const positions: Record<string, LogPosition> = { ...cursor }
     for (const source of sources) positions[source.instance] = await source.position()
     return { entries, cursor: encodeCursor(positions), atEnd: !full, missing: [] }
   }
 
-  async #collect(sources: readonly LogSource[], query: LogQuery, signal: AbortSignal) {
+  async #collect(
+    sources: readonly LogSource[],
+    query: LogQuery,
+    { signal, machineOf }: { signal: AbortSignal; machineOf: (source: LogSource) => string },
+  ) {
     const entries: LogEntry[] = []
     let bytes = 0
     const heads = new Map<LogSource, PlacedLine>()
@@ -124,15 +134,12 @@ export class Logs {
       if (signal.aborted) throw abortError(signal)
       await advance(source)
     }
-    while (heads.size > 0) {
-      if (bytes >= pageBytesMax) return { entries, full: true }
+    while (heads.size > 0 && bytes < pageBytesMax) {
       const [source, line] = earliest(heads)
       const text = await joinParts(source, line)
-      const damaged = source.takeDamaged()
-      if (damaged > 0) entries.push(this.#damage(source, line.atMs, damaged))
+      entries.push(...notes(source, machineOf(source), line.atMs))
       if (isWanted(line, query)) {
-        const entry = this.#entry(source, line, text)
-        entries.push(entry)
+        entries.push(entryOf(source, machineOf(source), line, text))
         bytes += text.bytes.length + entryBytes
       }
       // Chunks are read asynchronously, lines within one are not: look up now and then.
@@ -140,36 +147,44 @@ export class Logs {
       await advance(source)
     }
     for (const source of sources) {
-      const damaged = source.takeDamaged()
-      const atMs = source.files.at(-1)?.modifiedMs ?? 0
-      if (damaged > 0) entries.push(this.#damage(source, atMs, damaged))
+      const atMs = heads.get(source)?.atMs ?? source.files.at(-1)?.modifiedMs ?? 0
+      entries.push(...notes(source, machineOf(source), atMs))
     }
-    return { entries, full: false }
+    return { entries, full: heads.size > 0 }
   }
+}
 
-  #entry(source: LogSource, line: PlacedLine, text: JoinedText): LogEntry {
-    return {
-      atMs: line.atMs,
-      machine: this.#options.machine,
-      instance: source.instance,
-      stream: line.stream,
-      text: text.bytes.toString(),
-      ...(isUtf8(text.bytes) ? {} : { base64: text.bytes.toString('base64') }),
-      complete: text.complete,
-    }
+function entryOf(source: LogSource, machine: string, line: PlacedLine, text: JoinedText): LogEntry {
+  return {
+    atMs: line.atMs,
+    machine,
+    instance: source.instance,
+    stream: line.stream,
+    text: text.bytes.toString(),
+    ...(isUtf8(text.bytes) ? {} : { base64: text.bytes.toString('base64') }),
+    complete: text.complete,
   }
+}
 
-  #damage(source: LogSource, atMs: number, count: number): LogEntry {
-    const lines = count === 1 ? '1 damaged line' : `${count} damaged lines`
-    return {
-      atMs,
-      machine: this.#options.machine,
-      instance: source.instance,
-      stream: 'stderr',
-      text: `holon: ${lines} of this log skipped`,
-      complete: true,
-    }
+/** What is missing before the line that comes now, if anything, as entries in its place. */
+function notes(source: LogSource, machine: string, atMs: number): readonly LogEntry[] {
+  const told: string[] = []
+  if (source.takeGap()) told.push('lines are missing here: this copy of the log has not got them')
+  const damaged = source.takeDamaged()
+  if (damaged > 0) {
+    told.push(
+      `${damaged === 1 ? '1 damaged line' : `${damaged} damaged lines`} of this log skipped`,
+    )
   }
+  const { instance } = source
+  return told.map((text) => ({
+    atMs,
+    machine,
+    instance,
+    stream: 'stderr',
+    text: `holon: ${text}`,
+    complete: true,
+  }))
 }
 
 interface JoinedText {

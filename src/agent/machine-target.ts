@@ -1,19 +1,21 @@
 /** This machine's part of the kernel's System, as one caller may use it. */
 
 import { HolonError } from '../base/errors.ts'
+import type { KeptLog, KeptLogQuery } from '../cluster/logs-kept/kept-log.ts'
 import type { MachinePart, PageWish } from '../cluster/peer.ts'
 import type { ProcFs } from '../io/proc.ts'
 import { sendSignal } from '../io/proc-signal.ts'
 import type { Process, Run, Unit, UnitFile } from '../kernel/kernel.ts'
+import type { LogPage, LogQuery, LogUsage } from '../kernel/log-types.ts'
 import type {
   CallOptions,
-  LogUsage,
   ProcessId,
   ProcessQuery,
   RunListing,
   RunSpec,
   UnitListing,
 } from '../kernel/types.ts'
+import type { LogCopies } from './log-copies.ts'
 import type { Logs } from './logs.ts'
 import type { ProcessTable } from './process-table.ts'
 import { RunTarget } from './runs/run-target.ts'
@@ -32,6 +34,7 @@ export interface MachineTargetDeps {
   readonly unitStatus: UnitStatusDeps
   readonly runs: Runs
   readonly logs: Logs
+  readonly logCopies: LogCopies
   readonly logDir: (job: string) => string
 }
 
@@ -94,7 +97,28 @@ export class MachineTarget implements MachinePart {
   }
 
   async logUsage(): Promise<LogUsage> {
-    return this.#deps.logs.usage()
+    const { logs, logCopies } = this.#deps
+    const [own, copies] = [logs.usage(), logCopies.usage()]
+    return { bytes: own.bytes + copies.bytes, files: own.files + copies.files, missing: [] }
+  }
+
+  async keptLogs(query: KeptLogQuery): Promise<readonly KeptLog[]> {
+    this.#mayReadLogs(query.unit)
+    return this.#deps.logCopies.list(query)
+  }
+
+  async keptLogPage(
+    { machineId, unit }: { readonly machineId: string; readonly unit: string },
+    query: LogQuery,
+    { signal }: CallOptions,
+  ): Promise<LogPage> {
+    this.#mayReadLogs(unit)
+    const { logs, logCopies } = this.#deps
+    return logs.read(logCopies.sources(machineId, unit, query.instances), query, { signal })
+  }
+
+  #mayReadLogs(unit: string): void {
+    requireOwner(this.#caller, this.#deps.agentUid, `read the logs of ${unit}; root may`)
   }
 
   #runTarget(run: Parameters<Runs['info']>[0]): Run {

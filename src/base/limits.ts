@@ -146,6 +146,21 @@ export const limits = {
   /** One log file, and how many of them an instance keeps. */
   logFileBytesMax: 8 * 1024 * 1024,
   logFilesMax: 4,
+  /** The end of each instance's log that another machine has a copy of, in segments of a file. */
+  keptLogBytes: 256 * 1024,
+  keptLogSegmentBytes: 32 * 1024,
+  /** All copies on a machine: about 800 logs. The one that grew least recently gives way. */
+  keptLogsBytesMax: 256 * 1024 * 1024,
+  /** Copies leave so much of the disk free: the state's engine needs it more. */
+  keptLogsDiskReserveBytes: 256 * 1024 * 1024,
+  /** What is new in logs is copied so often at most, in calls of so many bytes. */
+  logShipIntervalMs: 1_000,
+  logShipBytes: 256 * 1024,
+  /** A machine sends no more for copies, however much its programs write. */
+  logShipBytesPerSecond: 2 * 1024 * 1024,
+  /** Who keeps the copies has so long to take some, and is asked at least so often. */
+  logKeepMs: 10_000,
+  logKeeperCheckMs: 10_000,
   /** Decisions kept for each unit, for `why`. */
   decisionsMax: 64,
   /** Decisions in one answer of `events`. About 200 bytes each. */
@@ -169,6 +184,8 @@ assert(
 )
 assert(limits.stateValueBytesMax < limits.rpcFrameBytesMax, 'a value must fit into a frame')
 assert(limits.logLineBytesMax < limits.logFileBytesMax, 'a line must fit into a log file')
+assert(limits.logLineBytesMax < limits.keptLogSegmentBytes, 'a line must fit into a segment')
+assert(4 * limits.logShipBytes < limits.rpcFrameBytesMax, 'pieces of logs must fit into a frame')
 assert(limits.stateValueBytesMax < limits.stateTxnBytesMax, 'a value must fit into a txn')
 assert(
   limits.statePageBytesMax + 2 * limits.stateValueBytesMax < limits.rpcFrameBytesMax,

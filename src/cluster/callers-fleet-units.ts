@@ -17,6 +17,7 @@ import { fullUnitName } from '../unit/unit-name.ts'
 import type { FleetCaller, FleetSystemDeps } from './fleet-system.ts'
 import { FleetUnit, type KnownUnit } from './fleet-unit.ts'
 import { type FleetUnits, noFleet, type WaitingSlots } from './fleet-units.ts'
+import type { FindKept } from './logs-kept/find-kept.ts'
 import { readEvents } from './reconcile/events.ts'
 import { unitFacts } from './reconcile/unit-facts.ts'
 import type { UnitHolder } from './unit-of-many.ts'
@@ -29,6 +30,12 @@ export type FindHolders = (
   readonly holders: readonly UnitHolder[]
   readonly missing: readonly MissingMachine[]
 }>
+
+/** What must be asked of machines for a unit. */
+export interface AskMachines {
+  readonly holders: FindHolders
+  readonly kept: (name: string) => FindKept
+}
 
 export type Found =
   | { readonly kind: 'found'; readonly unit: Unit }
@@ -43,12 +50,12 @@ const stateTimeoutMs = limits.fanOutMs
 export class CallersFleetUnits {
   readonly #deps: FleetSystemDeps
   readonly #caller: FleetCaller
-  readonly #holders: FindHolders
+  readonly #ask: AskMachines
 
-  constructor(deps: FleetSystemDeps, caller: FleetCaller, holders: FindHolders) {
+  constructor(deps: FleetSystemDeps, caller: FleetCaller, ask: AskMachines) {
     this.#deps = deps
     this.#caller = caller
-    this.#holders = holders
+    this.#ask = ask
   }
 
   /**
@@ -156,7 +163,8 @@ export class CallersFleetUnits {
         owns,
         by,
         nameOf,
-        holders: (signal) => this.#holders(name, signal),
+        holders: (signal) => this.#ask.holders(name, signal),
+        kept: this.#ask.kept(name),
         waiting: (signal) => this.#waiting(units, name, signal),
       },
       name,

@@ -19,11 +19,11 @@ import type {
   Unit,
   UnitFile,
 } from '../kernel/kernel.ts'
+import type { LogUsage } from '../kernel/log-types.ts'
 import type {
   CallOptions,
   EventPage,
   EventQuery,
-  LogUsage,
   MachineInfo,
   MachineListing,
   MachineReport,
@@ -42,15 +42,18 @@ import type {
 } from '../kernel/types.ts'
 import { choose } from '../sched/choose.ts'
 import { parseRequire } from '../sched/require.ts'
+import { fullUnitName } from '../unit/unit-name.ts'
 import { CallersFleetUnits } from './callers-fleet-units.ts'
 import { type FanOutAnswer, fanOut } from './fan-out.ts'
 import { FleetPages } from './fleet-pages.ts'
 import type { FleetUnits } from './fleet-units.ts'
 import type { Links } from './links.ts'
+import { type FindKept, findKept, type KeptSource } from './logs-kept/find-kept.ts'
 import type { MachineRecord } from './members.ts'
 import type { MachinePart, PeerCaller, Sighting } from './peer.ts'
 import { RelayedRun } from './relayed-run.ts'
 import { parseSelector, selectMachines } from './selector.ts'
+import { notOne, sought } from './sought.ts'
 import { UnitOfMany } from './unit-of-many.ts'
 
 /** One for each agent. */
@@ -103,9 +106,10 @@ export class FleetSystem implements System {
     this.#deps = deps
     this.#caller = caller
     this.#selector = selector
-    this.#fleetUnits = new CallersFleetUnits(deps, caller, (name, signal) =>
-      this.#holders(name, signal),
-    )
+    this.#fleetUnits = new CallersFleetUnits(deps, caller, {
+      holders: (name, signal) => this.#holders(name, signal),
+      kept: (name) => this.#kept(name),
+    })
   }
 
   async ping(payload: string): Promise<string> {
@@ -232,12 +236,33 @@ export class FleetSystem implements System {
       return ofFleet.unit
     }
     const { holders, missing } = await asked
-    if (holders.length > 0) {
-      const refusal = ofFleet && ofFleet.kind === 'unknown' ? ofFleet.error : undefined
-      return new UnitOfMany(this.#deps.clock, name, holders, missing, refusal)
+    const unknown = ofFleet && ofFleet.kind === 'unknown' ? ofFleet.error : undefined
+    const kept = this.#kept(name)
+    const absent = holders.length > 0 ? undefined : notOne('unit', name, holders, missing)
+    const refusal = unknown ?? absent
+    if (absent !== undefined) {
+      // Of one on a machine that does not answer the logs at least may be had.
+      const copies = missing.length === 0 ? [] : await kept({}, signal)
+      const isSilent = (name: string) => missing.some(({ machine }) => machine === name)
+      if (!copies.some(({ machine }) => isSilent(machine))) throw refusal
     }
-    if (ofFleet && ofFleet.kind === 'unknown') throw ofFleet.error
-    throw notOne('unit', name, holders, missing)
+    return new UnitOfMany(this.#deps.clock, name, holders, missing, { refusal, kept })
+  }
+
+  /** Of the machines that are meant, on whichever machine. */
+  #kept(name: string): FindKept {
+    const { machines } = this.#deps
+    const source: KeptSource = {
+      machines,
+      ask: (ask, signal) => this.#ask(ask, signal, { machines: machines() }),
+      part: (machine, signal) => this.#part(machine, signal),
+    }
+    return async (query, signal) => {
+      const found = await findKept(source, fullUnitName(name), query, signal)
+      if (this.#selector === undefined) return found
+      const meant = new Set(this.#select().map((machine) => machine.name))
+      return found.filter(({ machine, isMember }) => isMember && meant.has(machine))
+    }
   }
 
   async #holders(name: string, signal: AbortSignal) {
@@ -337,14 +362,13 @@ export class FleetSystem implements System {
   #ask<T>(
     ask: (part: MachinePart, signal: AbortSignal) => Promise<T>,
     signal: AbortSignal,
-    timeoutMs?: number,
+    { machines = this.#select() }: { readonly machines?: readonly MachineRecord[] } = {},
   ): Promise<FanOutAnswer<MachineRecord, T>> {
     const { clock, links } = this.#deps
     const one = (machine: MachineRecord, limit: AbortSignal) =>
       this.#askOne(machine, limit, (part) => ask(part, limit))
-    return fanOut(clock, this.#select(), one, {
+    return fanOut(clock, machines, one, {
       signal,
-      timeoutMs,
       lastSeenAtMs: ({ machineId }) => links.seenAtMs(machineId),
     })
   }
@@ -443,46 +467,6 @@ export class FleetSystem implements System {
     if (machine.machineId === this.#deps.self().machineId) return run
     return new RelayedRun(run, machine, this.#caller.relaySocket)
   }
-}
-
-type Sought<T> =
-  | { readonly kind: 'found'; readonly value: T }
-  | { readonly kind: 'denied'; readonly error: HolonError }
-  | { readonly kind: 'absent' }
-
-/** That a machine does not have something, or not for this caller, is an answer, too. */
-async function sought<T>(answer: Promise<T>): Promise<Sought<T>> {
-  try {
-    return { kind: 'found', value: await answer }
-  } catch (error) {
-    if (error instanceof HolonError && error.code === 'not_found') return { kind: 'absent' }
-    if (error instanceof HolonError && error.code === 'permission_denied') {
-      return { kind: 'denied', error }
-    }
-    throw error
-  }
-}
-
-function notOne(
-  what: 'run' | 'unit',
-  name: string,
-  found: readonly { readonly machine: unknown }[],
-  missing: readonly MissingMachine[],
-): HolonError {
-  if (found.length > 1) {
-    return new HolonError(
-      'invalid_argument',
-      `several machines have a ${what} ${name}; name one with -m`,
-    )
-  }
-  const silent = missing.map(({ machine }) => machine).join(', ')
-  const perhaps = silent === '' ? '' : ` that answers (no answer from ${silent})`
-  const list = what === 'run' ? 'runs' : 'list-units'
-  return new HolonError(
-    'not_found',
-    `there is no ${what} ${JSON.stringify(name)} on any machine${perhaps}; \`holon ${list}\` lists them`,
-    { details: { missing: missing.map(({ machine }) => machine) } },
-  )
 }
 
 function missingOf({ name, lastSeenAtMs }: MachineInfo): MissingMachine {

@@ -8,17 +8,17 @@
 import { type Clock, sleep } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
 import type { Unit, UnitFile } from '../kernel/kernel.ts'
+import type { LogPage, LogQuery } from '../kernel/log-types.ts'
 import type {
   CallOptions,
   FleetPart,
   InstanceStatus,
-  LogPage,
-  LogQuery,
   MissingMachine,
   UnitStatus,
   WhyAnswer,
 } from '../kernel/types.ts'
 import type { FleetUnits, WaitingSlots } from './fleet-units.ts'
+import type { FindKept } from './logs-kept/find-kept.ts'
 import { readDecisions } from './reconcile/decision-log.ts'
 import type { SlotRecord, SpecRecord, Stored } from './reconcile/records.ts'
 import { unitFacts } from './reconcile/unit-facts.ts'
@@ -36,6 +36,8 @@ export interface FleetUnitDeps {
     readonly holders: readonly UnitHolder[]
     readonly missing: readonly MissingMachine[]
   }>
+  /** Copies of its logs. */
+  readonly kept: FindKept
   /** From whoever leads; empty when nobody says. */
   readonly waiting: (signal: AbortSignal) => Promise<WaitingSlots>
 }
@@ -226,8 +228,14 @@ export class FleetUnit implements Unit {
 
   async logs(query: LogQuery, options: CallOptions): Promise<LogPage> {
     this.#deps.owns(`read the logs of ${this.#name}; root may`)
-    const { holders, missing } = await this.#holders(options.signal)
-    return new UnitOfMany(this.#deps.clock, this.#name, holders, missing).logs(query, options)
+    const [{ holders, missing }, kept] = await Promise.all([
+      this.#holders(options.signal),
+      this.#deps.kept(query, options.signal),
+    ])
+    using all = new UnitOfMany(this.#deps.clock, this.#name, holders, missing, {
+      kept: async () => kept,
+    })
+    return await all.logs(query, options)
   }
 
   // ---- parts

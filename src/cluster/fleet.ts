@@ -16,6 +16,7 @@ import type { ServiceRunner } from './etcd/service-runner.ts'
 import type { FleetSystemDeps } from './fleet-system.ts'
 import { type Identity, loadIdentity } from './identity/identity.ts'
 import { Links } from './links.ts'
+import type { LogKeeping, LogStore } from './logs-kept/kept-log.ts'
 import { FleetMember } from './member.ts'
 import { type MachineRecord, Members } from './members.ts'
 import { MembershipTarget } from './membership-target.ts'
@@ -32,6 +33,10 @@ export interface FleetMachine {
   partForPeer(caller: PeerCaller): MachinePart
   /** Instances of the fleet's units, here. */
   readonly instanceHost: InstanceHost
+  /** Copies of other machines' logs, here. */
+  readonly logCopies: LogStore
+  /** Has this machine's logs copied elsewhere, until disposed. */
+  shipLogs(keeping: LogKeeping): AsyncDisposable
   /** For byte streams that peers open. */
   readonly attach: AttachRun
   report(): MachineReport

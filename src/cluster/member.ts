@@ -30,6 +30,7 @@ import { PortIssuer } from './join/client.ts'
 import { JoinServer } from './join/server.ts'
 import { type Dial, Links } from './links.ts'
 import { Liveness } from './liveness.ts'
+import { LogKeeper } from './logs-kept/log-keeper.ts'
 import {
   type MachineRecord,
   Members,
@@ -259,6 +260,7 @@ export class FleetMember implements AsyncDisposable {
     this.#ends.use(this.#port)
     this.#ends.use(this.liveness)
     this.#ends.use(this.units)
+    this.#ends.use(local.shipLogs(new LogKeeper(clock, this)))
     this.keeping.start()
     this.liveness.start()
     this.units.start()
@@ -322,6 +324,7 @@ export class FleetMember implements AsyncDisposable {
       report: () => local.report(),
       liveness: this.liveness,
       units: this.units,
+      keepLog: (machineId, pieces) => local.logCopies.keep(pieces, machineId, this.members),
       renew: (machineId, publicKey, signal) =>
         this.#authority.issue(machineId, publicKey, { signal }),
       stateService: () => this.keeping.service(),

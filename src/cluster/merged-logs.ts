@@ -2,20 +2,32 @@
  * One log put together from the logs of several machines, by time. Clocks differ between machines:
  * lines of one machine keep their order, between machines it is that of their clocks.
  *
+ * A machine that does not answer is read from the copy that a peer has of its log, if there is one.
+ * Positions mean the same in both, so that a cursor is good for either: no line comes twice.
+ *
  * A page ends where the first of the sources that has more to say ended (the horizon): beyond it
  * another line of that source could still come first. What others said beyond it is read again with
  * the next page; the cursor holds each source's own.
  */
-import { type Clock, deadline, withSignal } from '../base/clock.ts'
-import { asHolonError, HolonError } from '../base/errors.ts'
+import { abortError, type Clock, deadline, sleep, withSignal } from '../base/clock.ts'
+import { asHolonError, type ErrorCode, HolonError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
-import type { CallOptions, LogEntry, LogPage, LogQuery, MissingMachine } from '../kernel/types.ts'
+import type { LogEntry, LogPage, LogQuery } from '../kernel/log-types.ts'
+import type { CallOptions, MissingMachine } from '../kernel/types.ts'
 import { isJsonObject, stringField } from './fields.ts'
 
 export interface LogReading {
   readonly machine: string
+  /** Names it in cursors. */
+  readonly key: string
   readonly read: (query: LogQuery, options: CallOptions) => Promise<LogPage>
+  /** It is a copy, which ends there. */
+  readonly endsAtMs?: number
+  /** What is read when it does not answer. */
+  readonly copy?: LogReading | undefined
 }
+
+const silencePauseMs = 1_000
 
 type Cursors = Readonly<Record<string, string>>
 
@@ -27,17 +39,16 @@ export async function mergedLogs(
   query: LogQuery,
   { signal }: CallOptions,
 ): Promise<LogPage> {
-  const [only] = sources
-  if (only !== undefined && sources.length === 1) {
-    const page = await only.read(query, { signal })
-    return { ...page, missing: [...page.missing, ...missing] }
-  }
   const cursors = decodeCursors(query.cursor)
   const { waitMs, ...now } = query
-  const first = await readAll(clock, sources, cursors, now, signal)
+  const first = await readAll(clock, sources, cursors, sources.length > 1 ? now : query, signal)
   const quiet = first.pages.every(({ page }) => page.entries.length === 0 && page.atEnd)
-  const read =
-    quiet && waitMs !== undefined ? await waitForAny(clock, sources, cursors, query, signal) : first
+  const waits = quiet && waitMs !== undefined && sources.length > 1
+  const read = waits ? await waitForAny(clock, sources, cursors, query, signal) : first
+  if (read.pages.length === 0 && waitMs !== undefined) {
+    // Nobody answers, and who waits for news asks again at once.
+    await sleep(clock, Math.min(waitMs, silencePauseMs), signal)
+  }
   return merge(read.pages, [...missing, ...read.missing], query, cursors, signal)
 }
 
@@ -58,20 +69,37 @@ async function readAll(
   query: LogQuery,
   signal: AbortSignal,
 ): Promise<Read> {
-  const margin = (query.waitMs ?? 0) + limits.fanOutMs
-  using limit = deadline(clock, margin, signal)
   const pages: PageOf[] = []
   const missing: MissingMachine[] = []
+  const one = async (source: LogReading): Promise<PageOf> => {
+    using limit = deadline(clock, (query.waitMs ?? 0) + limits.fanOutMs, signal)
+    return { source, page: await source.read(partOf(query, cursors, source), limit) }
+  }
   await Promise.all(
     sources.map(async (source) => {
       try {
-        pages.push({ source, page: await source.read(partOf(query, cursors, source), limit) })
-      } catch (error) {
-        missing.push({ machine: source.machine, code: asHolonError(error).code })
+        const copy = source.copy
+        pages.push(
+          await one(source).catch((error: unknown) => {
+            if (copy === undefined || !isSilence(asHolonError(error).code)) throw error
+            return one(copy).catch(() => Promise.reject(error))
+          }),
+        )
+      } catch (thrown) {
+        const error = asHolonError(thrown)
+        // Of one machine its error is the answer.
+        if (sources.length === 1 && !isSilence(error.code)) throw error
+        missing.push({ machine: source.machine, code: error.code })
       }
     }),
   )
+  if (signal.aborted) throw abortError(signal)
   return { pages, missing }
+}
+
+/** The machine does not answer; other codes are what it answers. */
+export function isSilence(code: ErrorCode): boolean {
+  return code === 'unavailable' || code === 'deadline_exceeded' || code === 'cancelled'
 }
 
 /** Until one of them has something to say; the others are asked what they have by then. */
@@ -103,9 +131,9 @@ async function waitForAny(
   return readAll(clock, sources, cursors, now, signal)
 }
 
-function partOf(query: LogQuery, cursors: Cursors, { machine }: LogReading): LogQuery {
+function partOf(query: LogQuery, cursors: Cursors, { key }: LogReading): LogQuery {
   const { cursor: _, ...rest } = query
-  const own = cursors[machine]
+  const own = cursors[key]
   return own === undefined ? rest : { ...rest, cursor: own }
 }
 
@@ -126,14 +154,18 @@ async function merge(
       return source.read(part, { signal }).then((shorter) => ({ source, page: shorter }))
     }),
   )
+  const copies = within.flatMap(({ source: { machine, endsAtMs } }) =>
+    endsAtMs === undefined ? [] : [{ machine, endsAtMs }],
+  )
   const entries = byTime(within.map(({ page }) => page.entries))
   const next: Record<string, string> = { ...cursors }
-  for (const { source, page } of within) next[source.machine] = page.cursor
+  for (const { source, page } of within) next[source.key] = page.cursor
   return {
     entries: query.cursor === undefined ? lastOf(entries, query.tail) : entries,
     cursor: Buffer.from(JSON.stringify(next)).toString('base64url'),
     atEnd: pages.every(({ page }) => page.atEnd),
     missing: [...missing, ...within.flatMap(({ page }) => page.missing)],
+    ...(copies.length === 0 ? {} : { copies }),
   }
 }
 

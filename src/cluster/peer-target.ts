@@ -5,6 +5,7 @@ import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
 import type { FleetUnits, WaitingSlots } from './fleet-units.ts'
 import type { Liveness } from './liveness.ts'
+import type { KeptEnds, LogPiece } from './logs-kept/kept-log.ts'
 import type { MachinePart, Peer, PeerCaller, Sighting } from './peer.ts'
 import type { HostedReport } from './reconcile/reports.ts'
 import type { StateService } from './state/state-service.ts'
@@ -14,6 +15,7 @@ export interface PeerTargetDeps {
   readonly report: () => MachineReport
   readonly liveness: Liveness
   readonly units: FleetUnits
+  readonly keepLog: (machineId: string, pieces: readonly LogPiece[]) => KeptEnds
   /** A certificate for a member's key; `unsupported` where the CA is not at hand. */
   readonly renew: (machineId: string, publicKey: string, signal: AbortSignal) => Promise<string>
   /** Undefined where State is reached over links only. */
@@ -54,6 +56,10 @@ export class PeerTarget implements Peer {
     const waiting = this.#deps.units.waiting(unit)
     if (waiting !== undefined) return waiting
     throw new HolonError('unsupported', 'this machine does not decide where units run')
+  }
+
+  async keepLog(pieces: readonly LogPiece[]): Promise<KeptEnds> {
+    return this.#deps.keepLog(this.#machineId, pieces)
   }
 
   async sightings({ signal }: CallOptions): Promise<readonly Sighting[]> {

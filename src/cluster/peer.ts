@@ -10,6 +10,7 @@ import { processInterface, runInterface, unitInterface } from '../rpc/wire.ts'
 import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
 import type { WaitingSlots } from './fleet-units.ts'
+import type { KeptEnds, KeptLogs, LogPiece } from './logs-kept/kept-log.ts'
 import type { HostedReport } from './reconcile/reports.ts'
 import { type StateService, stateServiceInterface } from './state/state-service.ts'
 
@@ -22,7 +23,7 @@ export interface PageWish {
 }
 
 /** The verbs of System, as one machine does them for itself. */
-export interface MachinePart extends PickedVerbs {
+export interface MachinePart extends PickedVerbs, KeptLogs {
   /**
    * A page of its `processes` and `machines`, see text-page.ts. Nothing is kept between pages: each
    * is read when it is asked for. Facts of the machine come with the last. Idempotent.
@@ -59,6 +60,8 @@ export interface Peer {
   hosted(options: CallOptions): Promise<HostedReport>
   /** Why instances of a unit wait; `unsupported` unless this machine leads. Idempotent. */
   waiting(unit: string, options: CallOptions): Promise<WaitingSlots>
+  /** Copies what the calling machine's programs log; see logs-kept/kept-log.ts. Idempotent. */
+  keepLog(pieces: readonly LogPiece[], options: CallOptions): Promise<KeptEnds>
   /** How this machine sees all others; `unsupported` unless it keeps the state. Idempotent. */
   sightings(options: CallOptions): Promise<readonly Sighting[]>
   /** Whether this machine reaches that one now. Idempotent. */
@@ -89,6 +92,8 @@ const partInterface = defineInterface<MachinePart>('System', {
   unit: { args: 1, idempotent: true, returns: unitInterface },
   load: { args: 1, idempotent: true, returns: unitInterface },
   logUsage: { args: 0, idempotent: true },
+  keptLogs: { args: 1, idempotent: true },
+  keptLogPage: { args: 2, idempotent: true },
 })
 
 export const peerInterface = defineInterface<Peer>('Peer', {
@@ -97,6 +102,7 @@ export const peerInterface = defineInterface<Peer>('Peer', {
   beat: { args: 1, idempotent: true },
   hosted: { args: 0, idempotent: true },
   waiting: { args: 1, idempotent: true },
+  keepLog: { args: 1, idempotent: true },
   sightings: { args: 0, idempotent: true },
   reaches: { args: 1, idempotent: true },
   renew: { args: 1, idempotent: true },

@@ -4,7 +4,8 @@
  */
 import { HolonError } from '../base/errors.ts'
 import type { Run, StdioAddress } from '../kernel/kernel.ts'
-import type { CallOptions, ExitStatus, LogPage, LogQuery, RunInfo } from '../kernel/types.ts'
+import type { LogPage, LogQuery } from '../kernel/log-types.ts'
+import type { CallOptions, ExitStatus, RunInfo } from '../kernel/types.ts'
 import { encodeRoute } from './streams/route.ts'
 
 export class RelayedRun implements Run, Disposable {

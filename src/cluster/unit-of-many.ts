@@ -5,20 +5,27 @@
 import type { Clock } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
 import type { Unit, UnitFile } from '../kernel/kernel.ts'
+import type { LogPage, LogQuery } from '../kernel/log-types.ts'
 import type {
   ActiveState,
   CallOptions,
-  LogPage,
-  LogQuery,
   MissingMachine,
   UnitStatus,
   WhyAnswer,
 } from '../kernel/types.ts'
+import { type FindKept, logReadings } from './logs-kept/find-kept.ts'
 import { mergedLogs } from './merged-logs.ts'
 
 export interface UnitHolder {
   readonly machine: string
   readonly unit: Unit
+}
+
+export interface UnitOfManyOptions {
+  /** Why nothing can be done with it as a whole. */
+  readonly refusal?: HolonError | undefined
+  /** Copies of its logs. Default: there are none. */
+  readonly kept?: FindKept
 }
 
 /** What an operator must look at comes first. */
@@ -36,19 +43,18 @@ export class UnitOfMany implements Unit, Disposable {
   readonly #holders: readonly UnitHolder[]
   readonly #missing: readonly MissingMachine[]
   readonly #refusal: HolonError | undefined
+  readonly #kept: FindKept
 
-  /**
-   * `missing`: machines that may have it, too, but did not say. `refusal`: why nothing can be done
-   * with it as a whole.
-   */
+  /** `missing`: machines that may have it, too, but did not say. */
   constructor(
     clock: Clock,
     name: string,
     holders: readonly UnitHolder[],
     missing: readonly MissingMachine[],
-    refusal?: HolonError,
+    { refusal, kept = async () => [] }: UnitOfManyOptions = {},
   ) {
     this.#refusal = refusal
+    this.#kept = kept
     this.#clock = clock
     this.#name = name
     this.#holders = holders
@@ -56,6 +62,7 @@ export class UnitOfMany implements Unit, Disposable {
   }
 
   async status(options: CallOptions): Promise<UnitStatus> {
+    if (this.#holders.length === 0 && this.#refusal !== undefined) throw this.#refusal
     const all = await Promise.all(this.#holders.map(({ unit }) => unit.status(options)))
     return withMissing(mergeStatuses(all), this.#missing)
   }
@@ -97,6 +104,7 @@ export class UnitOfMany implements Unit, Disposable {
   }
 
   async why(options: CallOptions): Promise<WhyAnswer> {
+    if (this.#holders.length === 0 && this.#refusal !== undefined) throw this.#refusal
     const all = await Promise.all(this.#holders.map(({ unit }) => unit.why(options)))
     return {
       unit: all[0]?.unit ?? this.#name,
@@ -106,12 +114,10 @@ export class UnitOfMany implements Unit, Disposable {
     }
   }
 
-  logs(query: LogQuery, options: CallOptions): Promise<LogPage> {
-    const sources = this.#holders.map(({ machine, unit }) => ({
-      machine,
-      read: (part: LogQuery, limit: CallOptions) => unit.logs(part, limit),
-    }))
-    return mergedLogs(this.#clock, sources, this.#missing, query, options)
+  async logs(query: LogQuery, options: CallOptions): Promise<LogPage> {
+    const kept = await this.#kept(query, options.signal)
+    const { sources, missing } = logReadings(this.#holders, this.#missing, kept)
+    return mergedLogs(this.#clock, sources, missing, query, options)
   }
 
   [Symbol.dispose](): void {

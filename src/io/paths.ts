@@ -85,6 +85,11 @@ export function logsDir(stateDir: string): string {
   return join(stateDir, 'log')
 }
 
+/** Copies of other machines' logs. */
+export function keptLogsDir(stateDir: string): string {
+  return join(stateDir, 'kept-logs')
+}
+
 export function agentLogPath(stateDir: string): string {
   return join(stateDir, 'agent.log')
 }

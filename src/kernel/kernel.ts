@@ -13,6 +13,7 @@
  * call's own deadline, if that is sooner) is named in `missing`. Rows are as of the moment their
  * machine answered. A partition shows as missing machines; nothing waits for it to heal.
  */
+import type { LogPage, LogQuery, LogUsage } from './log-types.ts'
 import type {
   CallOptions,
   Decision,
@@ -24,9 +25,6 @@ import type {
   JoinAnswer,
   JoinWish,
   LabelChange,
-  LogPage,
-  LogQuery,
-  LogUsage,
   MachineListing,
   MachineWish,
   Page,

@@ -3,7 +3,8 @@
  */
 import { HolonError } from '../../base/errors.ts'
 import type { Unit, UnitFile } from '../../kernel/kernel.ts'
-import type { CallOptions, LogPage, LogQuery, UnitStatus, WhyAnswer } from '../../kernel/types.ts'
+import type { LogPage, LogQuery } from '../../kernel/log-types.ts'
+import type { CallOptions, UnitStatus, WhyAnswer } from '../../kernel/types.ts'
 import type { Logs } from '../logs.ts'
 import { type Caller, requireOwner } from '../users.ts'
 import type { ManagedUnit } from './managed-unit.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { LogEntry } from '../../kernel/types.ts'
+import type { LogEntry } from '../../kernel/log-types.ts'
 import { formatEntry, LogRenderer } from './log-format.ts'
 import { parseLogTime } from './log-time.ts'
 

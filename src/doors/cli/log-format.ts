@@ -2,7 +2,7 @@
  * Log entries as journalctl shows them. A terminal never gets a control character of a program's:
  * what it cannot show is written out. Where bytes matter, `cat` and pipes have them as they are.
  */
-import type { LogEntry } from '../../kernel/types.ts'
+import type { LogEntry } from '../../kernel/log-types.ts'
 
 export const logFormats = ['short', 'short-iso', 'short-precise', 'cat', 'json', 'jsonl'] as const
 export type LogFormat = (typeof logFormats)[number]

@@ -1,6 +1,7 @@
 /** The public surface of the package: `import { connect } from 'holon'`. */
 export { type ErrorCode, errorCodes, HolonError, type Outcome } from '../../base/errors.ts'
 export type * from '../../kernel/kernel.ts'
+export type * from '../../kernel/log-types.ts'
 export type * from '../../kernel/types.ts'
 export {
   type ConnectOptions,

@@ -3,7 +3,8 @@
  * most programs never do.
  */
 import type { Run, StdioAddress } from '../../kernel/kernel.ts'
-import type { CallOptions, ExitStatus, LogPage, LogQuery, RunInfo } from '../../kernel/types.ts'
+import type { LogPage, LogQuery } from '../../kernel/log-types.ts'
+import type { CallOptions, ExitStatus, RunInfo } from '../../kernel/types.ts'
 
 export class LazyRun implements Run {
   readonly #find: (options: CallOptions) => Promise<Run>

@@ -3,13 +3,14 @@ import { once } from 'node:events'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { HolonError } from '../../../base/errors.ts'
 import type { System } from '../../../kernel/kernel.ts'
-import type { CallOptions, LogEntry, LogPage, LogQuery } from '../../../kernel/types.ts'
+import type { LogEntry, LogPage, LogQuery } from '../../../kernel/log-types.ts'
+import type { CallOptions } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
 import { type LogFormat, LogRenderer, logFormats } from '../log-format.ts'
 import { parseLogTime } from '../log-time.ts'
 import { reportMissing } from '../missing.ts'
 import { followWaitMs, PageReader } from '../page-reader.ts'
-import { bytes } from '../time.ts'
+import { bytes, isoTime } from '../time.ts'
 import { resolveUnit } from '../unit-arguments.ts'
 
 interface LogsCommandOptions {
@@ -125,21 +126,33 @@ async function showReversed(
   await write(context, renderer.end())
 }
 
-/** Tells of machines whose part of the log is not shown: each once, and again after it was back. */
+/**
+ * Tells of machines whose part of the log is not shown, or is from a copy: each once, and again
+ * after it was back.
+ */
 class Absent {
   readonly #context: CliContext
   #told: ReadonlySet<string> = new Set()
+  #toldCopies: ReadonlySet<string> = new Set()
 
   constructor(context: CliContext) {
     this.#context = context
   }
 
-  tell({ missing }: LogPage): void {
+  tell({ missing, copies = [] }: LogPage): void {
     reportMissing(
       this.#context,
       missing.filter(({ machine }) => !this.#told.has(machine)),
     )
     this.#told = new Set(missing.map(({ machine }) => machine))
+    for (const { machine, endsAtMs } of copies) {
+      if (this.#toldCopies.has(machine)) continue
+      const end = isoTime(endsAtMs)
+      this.#context.stderr.write(
+        `holon: lines of ${machine} come from a copy that ends at ${end}\n`,
+      )
+    }
+    this.#toldCopies = new Set(copies.map(({ machine }) => machine))
   }
 }
 
