@@ -17,15 +17,16 @@ import {
   jobCgroups,
   openCgroups,
 } from '../io/cgroups.ts'
-import { ensureDir, joinPath, listDir, modifiedAtMs } from '../io/files.ts'
+import { ensureDir, exists, joinPath, listDir, modifiedAtMs } from '../io/files.ts'
 import type { Host } from '../io/host.ts'
-import { type Directories, jobsDir, keptLogsDir, logsDir } from '../io/paths.ts'
+import { type Directories, jobsDir, keptLogsDir, logsDir, secretsDir } from '../io/paths.ts'
 import { raisedNice } from '../io/priority.ts'
 import { ProcFs } from '../io/proc.ts'
 import { connectUnix } from '../io/sockets.ts'
 import { Users } from '../io/users.ts'
 import type { MachineReport, SystemStatus } from '../kernel/types.ts'
 import type { State } from '../state/port.ts'
+import { secretsOf } from '../unit/credentials.ts'
 import { Background } from './background.ts'
 import { EtcdJob, etcdJobId } from './etcd-job.ts'
 import { findExecutable } from './executables.ts'
@@ -35,6 +36,7 @@ import { LogCopies } from './log-copies.ts'
 import { LogShipping } from './log-shipping.ts'
 import { Logs } from './logs.ts'
 import { machineReport } from './machine-report.ts'
+import { MachineSecrets } from './machine-secrets.ts'
 import { MachineTarget, type MachineTargetDeps } from './machine-target.ts'
 import { ProcessTable } from './process-table.ts'
 import { Records } from './records.ts'
@@ -43,6 +45,7 @@ import { openState, startBackups } from './state-keeping.ts'
 import { AssignedHost } from './units/assigned-host.ts'
 import { unitCompiler } from './units/compile.ts'
 import { conditionChecker } from './units/condition-facts.ts'
+import { Credentials } from './units/credentials.ts'
 import type { Instance } from './units/instance.ts'
 import { Units } from './units/units.ts'
 import type { Caller } from './users.ts'
@@ -83,6 +86,8 @@ export class LocalMachine implements AsyncDisposable {
   /** Runs this machine's etcd, should it have one. */
   readonly etcd: EtcdJob
   readonly #units: Units
+  readonly #credentials: Credentials
+  readonly #secrets: MachineSecrets
   readonly #runs: Runs
   readonly #target: MachineTargetDeps
 
@@ -130,6 +135,10 @@ export class LocalMachine implements AsyncDisposable {
     this.#background = new Background(deps.clock, deps.report)
     this.etcd = this.#makeEtcd()
     this.#runs = this.#makeRuns()
+    const { runtimeDir } = options.directories
+    const { host, report } = deps
+    this.#credentials = new Credentials({ runtimeDir, uid: host.uid, report })
+    this.#secrets = this.#makeSecrets()
     this.#units = this.#makeUnits()
     this.#target = this.#makeTarget()
   }
@@ -145,6 +154,7 @@ export class LocalMachine implements AsyncDisposable {
     this.#ends.defer(() => closeCgroups(clock, this.#cgroups))
     this.#ends.use({ [Symbol.asyncDispose]: () => this.state.close() })
     this.#ends.use(startBackups(clock, this.state, this.#options.directories.stateDir, report))
+    this.#ends.use(this.#credentials)
     this.#ends.use(this.launcher)
     this.#ends.use(this.etcd)
     this.#ends.defer(() => this.#runs.close())
@@ -296,6 +306,22 @@ export class LocalMachine implements AsyncDisposable {
     })
   }
 
+  #makeSecrets(): MachineSecrets {
+    const { clock, random } = this.#deps
+    const { directories, machine } = this.#options
+    return new MachineSecrets({
+      clock,
+      random,
+      state: this.state,
+      writer: `agent ${machine}`,
+      dir: secretsDir(directories.stateDir),
+      usersOf: (name) =>
+        this.#units.own().flatMap(({ name: unit, loaded }) => {
+          return loaded.kind === 'loaded' && secretsOf(loaded.unit).includes(name) ? [unit] : []
+        }),
+    })
+  }
+
   #makeUnits(): Units {
     const shared = this.#shared()
     const { host, random, report } = this.#deps
@@ -307,7 +333,14 @@ export class LocalMachine implements AsyncDisposable {
     }
     return new Units({
       ...shared,
-      compile: unitCompiler({ ...shared, ...facts }),
+      compile: unitCompiler({
+        ...shared,
+        ...facts,
+        credentials: this.#credentials,
+        secrets: (names, signal) => this.#secrets.openAll(names, signal),
+      }),
+      removeCredentials: (job) => this.#credentials.remove(job),
+      sweepCredentials: () => this.#credentials.keepOnly((job) => exists(this.#job(job))),
       checkConditions: conditionChecker({ ...facts, proc: this.#proc }),
       bootId: facts.bootId,
       jobDir: (job) => this.#job(job),
@@ -344,6 +377,7 @@ export class LocalMachine implements AsyncDisposable {
       runs: this.#runs,
       logs,
       logCopies: this.logCopies,
+      secrets: this.#secrets,
       logDir: (job) => this.#logDir(job),
     }
   }

@@ -3,10 +3,12 @@
 import { HolonError } from '../base/errors.ts'
 import type { KeptLog, KeptLogQuery } from '../cluster/logs-kept/kept-log.ts'
 import type { MachinePart, PageWish } from '../cluster/peer.ts'
+import { SecretsTarget } from '../cluster/secrets/secrets-target.ts'
 import type { ProcFs } from '../io/proc.ts'
 import { sendSignal } from '../io/proc-signal.ts'
 import type { Process, Run, Unit, UnitFile } from '../kernel/kernel.ts'
 import type { LogPage, LogQuery, LogUsage } from '../kernel/log-types.ts'
+import type { Secrets } from '../kernel/secrets.ts'
 import type {
   CallOptions,
   ProcessId,
@@ -17,6 +19,7 @@ import type {
 } from '../kernel/types.ts'
 import type { LogCopies } from './log-copies.ts'
 import type { Logs } from './logs.ts'
+import type { MachineSecrets } from './machine-secrets.ts'
 import type { ProcessTable } from './process-table.ts'
 import { RunTarget } from './runs/run-target.ts'
 import type { Runs } from './runs/runs.ts'
@@ -35,6 +38,7 @@ export interface MachineTargetDeps {
   readonly runs: Runs
   readonly logs: Logs
   readonly logCopies: LogCopies
+  readonly secrets: MachineSecrets
   readonly logDir: (job: string) => string
 }
 
@@ -119,6 +123,12 @@ export class MachineTarget implements MachinePart {
 
   #mayReadLogs(unit: string): void {
     requireOwner(this.#caller, this.#deps.agentUid, `read the logs of ${unit}; root may`)
+  }
+
+  async secrets(): Promise<Secrets> {
+    const { agentUid, machine, secrets } = this.#deps
+    requireOwner(this.#caller, agentUid, 'use secrets; root may')
+    return new SecretsTarget(secrets, `uid ${this.#caller.uid} on ${machine}`)
   }
 
   #runTarget(run: Parameters<Runs['info']>[0]): Run {

@@ -130,6 +130,12 @@ export const limits = {
   /** Backups of the fleet's State kept on each machine that has it, and their interval. */
   fleetBackupsMax: 12,
   fleetBackupIntervalMs: 600_000,
+  /** One secret: a few keys and certificates. Sealed and as text it takes a third more. */
+  secretBytesMax: 64 * 1024,
+  /** All credentials of one instance, as systemd bounds them: they lie in memory. */
+  credentialsBytesMax: 1024 * 1024,
+  /** How long the machines that have the fleet's key are asked where a copy is at hand. */
+  secretAskMs: 4_000,
   unitFileBytesMax: 256 * 1024,
   /** Values in one list of a calendar event, as systemd bounds it. */
   calendarPartsMax: 240,
@@ -183,6 +189,7 @@ assert(
   'a page of a listing must fit into a frame',
 )
 assert(limits.stateValueBytesMax < limits.rpcFrameBytesMax, 'a value must fit into a frame')
+assert(2 * limits.secretBytesMax < limits.stateValueBytesMax, 'a secret must fit into a value')
 assert(limits.logLineBytesMax < limits.logFileBytesMax, 'a line must fit into a log file')
 assert(limits.logLineBytesMax < limits.keptLogSegmentBytes, 'a line must fit into a segment')
 assert(4 * limits.logShipBytes < limits.rpcFrameBytesMax, 'pieces of logs must fit into a frame')

@@ -6,6 +6,7 @@ import { deadline } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { Unit, UnitFile } from '../kernel/kernel.ts'
+import type { Secrets } from '../kernel/secrets.ts'
 import type {
   EventPage,
   EventQuery,
@@ -20,6 +21,7 @@ import { type FleetUnits, noFleet, type WaitingSlots } from './fleet-units.ts'
 import type { FindKept } from './logs-kept/find-kept.ts'
 import { readEvents } from './reconcile/events.ts'
 import { unitFacts } from './reconcile/unit-facts.ts'
+import { SecretsTarget } from './secrets/secrets-target.ts'
 import type { UnitHolder } from './unit-of-many.ts'
 
 /** The machines that have a unit, asked now. */
@@ -132,6 +134,13 @@ export class CallersFleetUnits {
     this.#caller.owns('drain or cordon a machine; root may')
     const intent = wish === 'none' ? undefined : wish
     await units.verbs.intend(machineId, intent, this.#caller.by, { signal })
+  }
+
+  /** For who runs the agents; undefined on a machine on its own. */
+  secrets(): Secrets | undefined {
+    const units = this.#deps.units()
+    if (units === undefined) return undefined
+    return new SecretsTarget(units.secrets, `${this.#caller.by} on ${this.#deps.self().name}`)
   }
 
   async events(query: EventQuery, signal: AbortSignal): Promise<EventPage> {

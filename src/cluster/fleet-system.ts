@@ -20,6 +20,7 @@ import type {
   UnitFile,
 } from '../kernel/kernel.ts'
 import type { LogUsage } from '../kernel/log-types.ts'
+import type { Secrets } from '../kernel/secrets.ts'
 import type {
   CallOptions,
   EventPage,
@@ -306,6 +307,17 @@ export class FleetSystem implements System {
 
   async events(query: EventQuery, { signal }: CallOptions): Promise<EventPage> {
     return this.#fleetUnits.events(query, signal)
+  }
+
+  async secrets({ signal }: CallOptions): Promise<Secrets> {
+    this.#caller.owns('use secrets; root may')
+    const ofFleet = this.#selector === undefined ? this.#fleetUnits.secrets() : undefined
+    const [machine, ...others] = this.#select()
+    if (ofFleet !== undefined) return ofFleet
+    if (machine !== undefined && others.length === 0) {
+      return (await this.#part(machine, signal)).secrets({ signal })
+    }
+    throw new HolonError('invalid_argument', 'secrets are of the fleet, or of one machine (-m)')
   }
 
   async shutdown(how: { readonly stopJobs: boolean }, { signal }: CallOptions): Promise<void> {

@@ -2,12 +2,13 @@
  * A machine's part in the units of the fleet, put together: it runs what it is given, and on the
  * machines that keep the state it stands by to decide, or decides.
  */
-import type { Clock, Timer } from '../base/clock.ts'
-import { HolonError } from '../base/errors.ts'
+import { type Clock, deadline, type Timer } from '../base/clock.ts'
+import { asHolonError, HolonError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type { MachineReport } from '../kernel/types.ts'
 import type { State } from '../state/port.ts'
 import type { Beat } from './beat.ts'
+import type { MachineKey } from './identity/machine-key.ts'
 import type { Links } from './links.ts'
 import type { Liveness } from './liveness.ts'
 import type { MachineRecord } from './members.ts'
@@ -23,13 +24,17 @@ import type { HostedReport } from './reconcile/reports.ts'
 import { SpecTexts } from './reconcile/spec-texts.ts'
 import { unitFacts } from './reconcile/unit-facts.ts'
 import { UnitVerbs } from './reconcile/verbs.ts'
-import { textFiles, workFile } from './reconcile/work-files.ts'
+import { secretFiles, textFiles, workFile } from './reconcile/work-files.ts'
+import { FleetSecrets } from './secrets/fleet-secrets.ts'
+import { InstanceSecrets, type SecretHolder, SecretsHost } from './secrets/instance-secrets.ts'
 
 export interface FleetUnitsDeps {
   readonly clock: Clock
   readonly random: Random
   readonly state: State
   readonly host: InstanceHost
+  /** This machine's own. */
+  readonly key: MachineKey
   readonly links: Links
   readonly liveness: Liveness
   readonly self: () => MachineRecord
@@ -45,22 +50,27 @@ export interface FleetUnitsDeps {
 export type WaitingSlots = readonly { readonly slot: number; readonly why: string }[]
 
 const tickMs = 1_000
+/** The copies of the fleet's key are looked at when somebody came or went, and after this. */
+const shareMs = 60_000
 
 export class FleetUnits implements Disposable {
   readonly texts: SpecTexts
   readonly verbs: UnitVerbs
   readonly intents: MachineIntents
+  readonly secrets: FleetSecrets
   readonly #deps: FleetUnitsDeps
   readonly #writer: string
   readonly #work: AssignedWork
   readonly #log: DecisionLog
   #control: Control | undefined
   #timer: Timer | undefined
+  #shared = { among: '', atMs: 0 }
+  readonly #life = new AbortController()
   #sequence: number
 
   /** `dir`: where it keeps what it must know while State is away. */
   constructor(deps: FleetUnitsDeps, dir: string) {
-    const { clock, random, state, host, report, self } = deps
+    const { clock, random, state, host, report, self, key } = deps
     this.#deps = deps
     this.#writer = `agent ${self().name}`
     // A number that no earlier incarnation of this agent told.
@@ -68,6 +78,8 @@ export class FleetUnits implements Disposable {
     this.texts = new SpecTexts(state, textFiles(dir), report)
     this.verbs = new UnitVerbs({ clock, random, state }, this.#writer)
     this.intents = new MachineIntents({ clock, state, report })
+    const { texts, verbs } = this
+    this.secrets = new FleetSecrets({ ...deps, texts, verbs, writer: this.#writer })
     this.#log = new DecisionLog(
       { clock, random, state, report, machine: () => self().name },
       this.#writer,
@@ -75,16 +87,26 @@ export class FleetUnits implements Disposable {
     const changed = () => {
       this.#sequence += 1
     }
+    const work = workFile(dir, report)
+    const copies = secretFiles(dir)
+    const holders = () => this.#secretHolders()
+    const secrets = new InstanceSecrets({ clock, key, report, memory: copies, holders })
     this.#work = new AssignedWork(
       {
         clock,
         random,
         state,
-        host,
         report,
         changed,
+        host: new SecretsHost(host, secrets),
         texts: this.texts,
-        memory: workFile(dir, report),
+        memory: {
+          read: () => work.read(),
+          write: (records) => {
+            work.write(records)
+            copies.keepOnly(records)
+          },
+        },
       },
       self().machineId,
       this.#writer,
@@ -98,6 +120,7 @@ export class FleetUnits implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#life.abort()
     this.#timer?.[Symbol.dispose]()
     this.#work[Symbol.dispose]()
     this.intents[Symbol.dispose]()
@@ -148,7 +171,42 @@ export class FleetUnits implements Disposable {
       this.#control[Symbol.dispose]()
       this.#control = undefined
     }
+    if (isKeeper) this.#share()
     this.#timer = this.#deps.clock.timer(tickMs, () => this.#tick(), { background: true })
+  }
+
+  /** Who keeps the state now is to have the fleet's key. */
+  #share(): void {
+    const { clock, keepers, machines, report } = this.#deps
+    const among = [...keepers(), '', ...machines().map(({ machineId }) => machineId)].join()
+    const isRecent = clock.nowMs() - this.#shared.atMs < shareMs
+    if (isRecent && among === this.#shared.among) return
+    this.#shared = { among, atMs: clock.nowMs() }
+    const limit = deadline(clock, shareMs / 2, this.#life.signal)
+    this.secrets.key
+      .share(limit.signal)
+      .catch((error: unknown) => {
+        if (this.#life.signal.aborted) return
+        this.#shared = { among: '', atMs: clock.nowMs() }
+        report(`share the key of the fleet's secrets: ${asHolonError(error).message}`)
+      })
+      .finally(() => limit[Symbol.dispose]())
+  }
+
+  /** This machine first, if it keeps the state. */
+  #secretHolders(): readonly SecretHolder[] {
+    const { keepers, links, self } = this.#deps
+    const own = self().machineId
+    const others = keepers().filter((machineId) => machineId !== own)
+    const here: SecretHolder = (wish, options) => this.secrets.openFor(own, wish, options)
+    return [
+      ...(keepers().includes(own) ? [here] : []),
+      ...others.map(
+        (machineId): SecretHolder =>
+          async (wish, options) =>
+            (await links.peer(machineId, options.signal)).secret(wish, options),
+      ),
+    ]
   }
 
   #makeControl(): Control {

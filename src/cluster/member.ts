@@ -159,6 +159,7 @@ export class FleetMember implements AsyncDisposable {
         random,
         state: this.keeping.state,
         host: local.instanceHost,
+        key: identity.key,
         links: this.links,
         liveness: this.liveness,
         self: () => this.self,

@@ -1,5 +1,6 @@
 /** This machine, as a peer may use it: the main object of each link that another machine opens. */
 import { HolonError } from '../base/errors.ts'
+import type { SecretValue } from '../kernel/secrets.ts'
 import type { CallOptions, MachineReport } from '../kernel/types.ts'
 import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
@@ -8,6 +9,7 @@ import type { Liveness } from './liveness.ts'
 import type { KeptEnds, LogPiece } from './logs-kept/kept-log.ts'
 import type { MachinePart, Peer, PeerCaller, Sighting } from './peer.ts'
 import type { HostedReport } from './reconcile/reports.ts'
+import type { SecretWish } from './secrets/fleet-secrets.ts'
 import type { StateService } from './state/state-service.ts'
 
 export interface PeerTargetDeps {
@@ -73,6 +75,10 @@ export class PeerTarget implements Peer {
 
   renew(publicKey: string, { signal }: CallOptions): Promise<string> {
     return this.#deps.renew(this.#machineId, publicKey, signal)
+  }
+
+  secret(wish: SecretWish, options: CallOptions): Promise<SecretValue> {
+    return this.#deps.units.secrets.openFor(this.#machineId, wish, options)
   }
 
   async state(): Promise<StateService> {

@@ -4,14 +4,16 @@
  * agents of a fleet rules all of it.
  */
 import type { System } from '../kernel/kernel.ts'
+import type { SecretValue } from '../kernel/secrets.ts'
 import type { CallOptions, MachineReport, ProcessQuery } from '../kernel/types.ts'
 import { defineInterface } from '../rpc/interface.ts'
-import { processInterface, runInterface, unitInterface } from '../rpc/wire.ts'
+import { processInterface, runInterface, secretsInterface, unitInterface } from '../rpc/wire.ts'
 import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
 import type { WaitingSlots } from './fleet-units.ts'
 import type { KeptEnds, KeptLogs, LogPiece } from './logs-kept/kept-log.ts'
 import type { HostedReport } from './reconcile/reports.ts'
+import type { SecretWish } from './secrets/fleet-secrets.ts'
 import { type StateService, stateServiceInterface } from './state/state-service.ts'
 
 /** Which page of a machine's listing. */
@@ -33,7 +35,16 @@ export interface MachinePart extends PickedVerbs, KeptLogs {
 
 type PickedVerbs = Pick<
   System,
-  'ping' | 'process' | 'run' | 'runs' | 'findRun' | 'units' | 'unit' | 'load' | 'logUsage'
+  | 'ping'
+  | 'process'
+  | 'run'
+  | 'runs'
+  | 'findRun'
+  | 'units'
+  | 'unit'
+  | 'load'
+  | 'logUsage'
+  | 'secrets'
 >
 
 /** Without a name: who runs the agent. Users are the same person where their name is the same. */
@@ -68,6 +79,11 @@ export interface Peer {
   reaches(machineId: string, options: CallOptions): Promise<boolean>
   /** A certificate for the calling machine's own key. `unsupported` where the CA is not at hand. */
   renew(publicKey: string, options: CallOptions): Promise<string>
+  /**
+   * A secret of the fleet for an instance that belongs to the calling machine. `permission_denied`
+   * when it has no such instance, `unsupported` where the fleet's key is not at hand. Idempotent.
+   */
+  secret(wish: SecretWish, options: CallOptions): Promise<SecretValue>
   /** The fleet's state. `unsupported` where it is not at hand. Idempotent. */
   state(options: CallOptions): Promise<StateService>
   /** Its part in keeping the state. `permission_denied` but for machines that keep it. Idempotent. */
@@ -94,6 +110,7 @@ const partInterface = defineInterface<MachinePart>('System', {
   logUsage: { args: 0, idempotent: true },
   keptLogs: { args: 1, idempotent: true },
   keptLogPage: { args: 2, idempotent: true },
+  secrets: { args: 0, idempotent: true, returns: secretsInterface },
 })
 
 export const peerInterface = defineInterface<Peer>('Peer', {
@@ -106,6 +123,7 @@ export const peerInterface = defineInterface<Peer>('Peer', {
   sightings: { args: 0, idempotent: true },
   reaches: { args: 1, idempotent: true },
   renew: { args: 1, idempotent: true },
+  secret: { args: 1, idempotent: true },
   state: { args: 0, idempotent: true, returns: stateServiceInterface },
   stateMember: { args: 0, idempotent: true, returns: stateMemberInterface },
 })

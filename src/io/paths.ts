@@ -76,6 +76,11 @@ export function identityDir(stateDir: string): string {
   return join(stateDir, 'identity')
 }
 
+/** The key of the machine's own secrets. */
+export function secretsDir(stateDir: string): string {
+  return join(stateDir, 'secrets')
+}
+
 /** Who is in the fleet, as last heard. */
 export function membersPath(stateDir: string): string {
   return join(stateDir, 'members.json')

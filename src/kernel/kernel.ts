@@ -14,6 +14,7 @@
  * machine answered. A partition shows as missing machines; nothing waits for it to heal.
  */
 import type { LogPage, LogQuery, LogUsage } from './log-types.ts'
+import type { Secrets } from './secrets.ts'
 import type {
   CallOptions,
   Decision,
@@ -128,6 +129,12 @@ export interface System {
   events(query: EventQuery, options: CallOptions): Promise<EventPage>
   /** Ends the agent that answers; jobs go on unless `stopJobs`. Only for who runs the agent. */
   shutdown(how: { readonly stopJobs: boolean }, options: CallOptions): Promise<void>
+  /**
+   * Values that units are given as files, see `LoadCredential=`. Of the fleet; of one machine, for
+   * its own units, where that is alone or the part. `permission_denied` but for who runs the agent.
+   * Idempotent.
+   */
+  secrets(options: CallOptions): Promise<Secrets>
   /** Who belongs to the whole. `permission_denied` but for who runs the agent. Idempotent. */
   membership(options: CallOptions): Promise<Membership>
 }

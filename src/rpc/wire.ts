@@ -1,5 +1,6 @@
 /** The kernel's interfaces as they cross the wire; docs/protocol.md says how. */
 import type { Membership, Pages, Process, Run, System, Unit } from '../kernel/kernel.ts'
+import type { Secrets } from '../kernel/secrets.ts'
 import type { ProcessPage } from '../kernel/types.ts'
 import { defineInterface } from './interface.ts'
 
@@ -41,6 +42,13 @@ export const membershipInterface = defineInterface<Membership>('Membership', {
   label: { args: 2, idempotent: true },
 })
 
+export const secretsInterface = defineInterface<Secrets>('Secrets', {
+  list: { args: 0, idempotent: true },
+  set: { args: 2, idempotent: false },
+  show: { args: 1, idempotent: true },
+  remove: { args: 2, idempotent: true },
+})
+
 const processPagesInterface = defineInterface<Pages<ProcessPage>>('ProcessPages', {
   next: { args: 0, idempotent: false, asText: 'nextText' },
 })
@@ -64,5 +72,6 @@ export const systemInterface = defineInterface<System>('System', {
   intend: { args: 2, idempotent: true },
   events: { args: 1, idempotent: true },
   shutdown: { args: 1, idempotent: false },
+  secrets: { args: 0, idempotent: true, returns: secretsInterface },
   membership: { args: 0, idempotent: true, returns: membershipInterface },
 })

@@ -45,7 +45,8 @@ export interface EnvironmentFileContent {
 
 /**
  * Reads a file of assignments. As with systemd, a line that is none does not fail the service: it
- * is passed over, and reported here.
+ * is passed over, and reported here: by its number alone, since what such a file holds is often
+ * a secret, and one that was put into a file of another form most of all.
  */
 export function parseEnvironmentFile(text: string): EnvironmentFileContent {
   const reader = new EnvironmentReader(text)
@@ -86,13 +87,13 @@ class EnvironmentReader {
     }
     name = trimWhitespace(name)
     if (this.#peek() !== '=') {
-      this.#skip(line, `${JSON.stringify(name)} has no "="`)
+      this.#skip(line, 'there is no "=" in it')
       return
     }
     this.#take()
     const value = this.#value()
     if (!isVariableName(name)) {
-      this.#skip(line, `${JSON.stringify(name)} is no name of a variable`)
+      this.#skip(line, 'what stands before the "=" is no name of a variable')
     } else if (value.includes('\0')) {
       this.#skip(line, `the value of ${name} holds a NUL`)
     } else {

@@ -248,3 +248,17 @@ test('environmentFilesOf(), accountsOf() and unitDescription() expand specifiers
   )
   assert.equal(unitDescription({ ...unit, description: 'is %b' }, base.specifiers), 'is %b')
 })
+
+test('compileJob() says where credentials are, where there are some', () => {
+  const specifiers = { ...base.specifiers, credentialsDirectory: '/run/c/web/1' }
+  const files = (path: string) => (path === '/run/c/web/1/web.env' ? 'TOKEN=t\nodd secret\n' : '')
+  const lines = ['ExecStart=/bin/a %d/db', 'LoadCredential=web.env', 'EnvironmentFile=%d/web.env']
+  const compiled = compile(lines, { specifiers, environmentFileText: files })
+  const { CREDENTIALS_DIRECTORY, TOKEN } = envOf(compiled)
+  assert.deepEqual([CREDENTIALS_DIRECTORY, TOKEN], ['/run/c/web/1', 't'])
+  assert.deepEqual(compiled.spec.commands[0]?.argv, ['/bin/a', '/run/c/web/1/db'])
+  assert.equal(compiled.warnings.length, 1)
+  assert.doesNotMatch(JSON.stringify(compiled.warnings), /odd/, 'what a line holds is not told')
+  const without = envOf(compile(['ExecStart=/bin/a'], { specifiers }))
+  assert.equal('CREDENTIALS_DIRECTORY' in without, false)
+})

@@ -219,8 +219,8 @@ export function compileJob(unit: ServiceUnit, context: JobContext): CompiledJob 
 }
 
 // In systemd's order, so that a later one replaces an earlier: the manager's own, Environment=,
-// EnvironmentFile=. Last are those that must be true: HOLON_JOB, by which the agent finds a job's
-// processes, and HOLON_FENCE.
+// EnvironmentFile=. Last are those that must be true: where its credentials are, HOLON_JOB, by
+// which the agent finds a job's processes, and HOLON_FENCE.
 function makeEnvironment(
   unit: ServiceUnit,
   context: JobContext,
@@ -243,6 +243,10 @@ function makeEnvironment(
   }
   for (const entry of environmentFilesOf(unit, context.specifiers)) {
     for (const [name, value] of readEnvironmentFile(entry, context, warnings)) env.set(name, value)
+  }
+  const { credentialsDirectory } = context.specifiers
+  if (unit.credentials.length > 0 && credentialsDirectory !== undefined) {
+    env.set('CREDENTIALS_DIRECTORY', credentialsDirectory)
   }
   env.set('HOLON_JOB', context.dir)
   if (context.fence !== undefined) env.set('HOLON_FENCE', String(context.fence))

@@ -44,10 +44,10 @@ commands that systemd gives it to, and is refused in command lines for now.
 
 Beside Environment= and EnvironmentFile= a process gets PATH, LANG, INVOCATION_ID, HOLON_UNIT,
 HOLON_INSTANCE (its number from 1), HOLON_MACHINE, HOLON_JOB, in the fleet HOLON_FENCE (a number
-that grows with every assignment of the instance), and with User= also HOME, USER, LOGNAME and
-SHELL.
+that grows with every assignment of the instance), with credentials CREDENTIALS_DIRECTORY (see
+[secrets.md](secrets.md)), and with User= also HOME, USER, LOGNAME and SHELL.
 
-Specifiers: \`%a %A %b %B %C %E %f %g %G %h %H %i %I %j %J %l %L %m %M %n %N %o %p %P %s %S %t %T
+Specifiers: \`%a %A %b %B %C %d %E %f %g %G %h %H %i %I %j %J %l %L %m %M %n %N %o %p %P %s %S %t %T
 %u %U %v %V %w %W %%\`, see systemd.unit(5). \`%i\` belongs to templates and is empty; the number
 of an instance is \`$HOLON_INSTANCE\`.
 

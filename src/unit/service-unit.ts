@@ -56,6 +56,17 @@ export interface EnvironmentFileEntry {
   readonly place: Place
 }
 
+/** A file that the program is given: from `path`, from `secret`, or, failing those, `text`. */
+export interface CredentialEntry {
+  readonly id: string
+  /** Of a file of the machine; absolute, once its specifiers are expanded. */
+  readonly path?: string
+  /** The name of a secret of the fleet, or of the machine that the unit belongs to. */
+  readonly secret?: string
+  readonly text?: Uint8Array
+  readonly place: Place
+}
+
 export interface WorkingDirectory {
   /** A path, or "~" for the home of the user it runs as. */
   readonly path: string
@@ -99,6 +110,7 @@ export interface ServiceUnit {
   /** In order: a later assignment of a name replaces an earlier one. */
   readonly environment: readonly EnvironmentEntry[]
   readonly environmentFiles: readonly EnvironmentFileEntry[]
+  readonly credentials: readonly CredentialEntry[]
   /** How many instances, where, and what a machine must meet for one. */
   readonly placement: PlacementRules
 }

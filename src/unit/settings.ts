@@ -4,6 +4,7 @@
  */
 import { parseCommandLines } from './command-line.ts'
 import { readCondition } from './conditions.ts'
+import { loadCredential, resetCredentials, setCredential } from './credentials.ts'
 import { canonicalSection, findDirective, isList } from './directives.ts'
 import { parseAssignments } from './environment.ts'
 import type { DirectiveLine } from './parse.ts'
@@ -11,6 +12,7 @@ import type { MachineCondition } from './placement-rules.ts'
 import { applyPlacement, emptyPlacement, type PlacementSettings } from './placement-settings.ts'
 import {
   type CommandPhase,
+  type CredentialEntry,
   type EnvironmentEntry,
   type EnvironmentFileEntry,
   type KillMode,
@@ -66,6 +68,8 @@ export interface Settings {
   umask?: number
   environment: EnvironmentEntry[]
   environmentFiles: EnvironmentFileEntry[]
+  /** By ID. */
+  credentials: Map<string, CredentialEntry>
   /** Lines of `Condition…=` and `Assert…=`. */
   conditions: MachineCondition[]
   /** What [X-Holon] says. */
@@ -78,6 +82,7 @@ export function emptySettings(unitName: string): Settings {
     commands: { 'start-pre': [], start: [], 'start-post': [], stop: [], 'stop-post': [] },
     environment: [],
     environmentFiles: [],
+    credentials: new Map(),
     conditions: [],
     placement: emptyPlacement(unitName),
   }
@@ -92,8 +97,7 @@ export function applySetting(settings: Settings, line: DirectiveLine): Outcome {
   if (line.value === '' && !isList(kind) && !mayBeEmpty.has(line.name))
     return bad('the value is empty')
   const unknown = checkSpecifiers(line.value)
-  // A description is for people: a stray "%" in it does no harm.
-  if (unknown !== undefined && line.name !== 'Description') return bad(unknown)
+  if (unknown !== undefined && !hasNoSpecifiers.has(line.name)) return bad(unknown)
   if (canonicalSection(line.section) === 'X-Holon') return applyPlacement(settings.placement, line)
   if (kind === 'conditions') return applyCondition(settings, line)
   const handler = handlers[line.name]
@@ -114,6 +118,9 @@ function applyCondition(settings: Settings, { name, value }: DirectiveLine): Out
     settings.conditions.push(condition)
   })
 }
+
+// A description is for people, where a stray "%" does no harm; in the other a "%" is a "%".
+const hasNoSpecifiers: ReadonlySet<string> = new Set(['Description', 'SetCredential'])
 
 // An empty value takes these back to their default.
 const mayBeEmpty: ReadonlySet<string> = new Set([
@@ -271,6 +278,16 @@ const handlers: Readonly<Record<string, Handler>> = {
       const place = { file: line.file, line: line.line }
       settings.environmentFiles.push({ path: absolute, optional, place })
     })
+  },
+  LoadCredential: (settings, value, { file, line }) => {
+    if (value !== '') return loadCredential(settings, value, { file, line })
+    resetCredentials(settings, 'load')
+    return applied
+  },
+  SetCredential: (settings, value, { file, line }) => {
+    if (value !== '') return setCredential(settings, value, { file, line })
+    resetCredentials(settings, 'set')
+    return applied
   },
 }
 

@@ -29,6 +29,8 @@ export interface SpecifierContext {
     readonly home: string
     readonly shell: string
   }
+  /** Where the instance finds its credentials. */
+  readonly credentialsDirectory?: string
   readonly directories: {
     /** /run, or XDG_RUNTIME_DIR. */
     readonly runtime: string
@@ -63,6 +65,7 @@ const ofMachine: Readonly<Record<string, Value>> = {
   b: (context) => context.bootId,
   B: (context) => osField(context, 'BUILD_ID'),
   C: (context) => context.directories.cache,
+  d: (context) => context.credentialsDirectory,
   E: (context) => context.directories.configuration,
   g: (context) => context.user.group,
   G: (context) => String(context.user.gid),

@@ -63,6 +63,7 @@ test('loadUnit() gives a unit of one line the defaults of systemd', () => {
     umask: 0o022,
     environment: [],
     environmentFiles: [],
+    credentials: [],
     placement: defaultRules,
   })
 })
@@ -85,6 +86,7 @@ UMask=027
 Environment=PORT=8080 "GREETING=hello there"
 EnvironmentFile=/etc/web.env
 EnvironmentFile=-/etc/web.local
+LoadCredential=db:db-password
 ExecStartPre=-/bin/mkdir -p /srv/web
 ExecStart=/usr/bin/node server.js \\
   --port \${PORT}
@@ -119,7 +121,7 @@ Instances=3
       ['stop-post', false, true, 3],
     ],
   )
-  const { commands: _, environment, environmentFiles, ...rest } = unit
+  const { commands: _, environment, environmentFiles, credentials, ...rest } = unit
   assert.deepEqual(rest, {
     name: 'web.service',
     description: 'My web app',
@@ -159,6 +161,9 @@ Instances=3
       ['/etc/web.local', true, 17],
     ],
   )
+  assert.deepEqual(credentials, [
+    { id: 'db', secret: 'db-password', place: { file: 'web.service', line: 18 } },
+  ])
 })
 
 test('loadUnit() resets lists and single values that are empty', () => {

@@ -164,6 +164,7 @@ function makeUnit(name: string, settings: Settings): ServiceUnit {
     umask: settings.umask ?? 0o022,
     environment: settings.environment,
     environmentFiles: settings.environmentFiles,
+    credentials: [...settings.credentials.values()],
     placement: makePlacement(settings.placement, settings.conditions),
   }
 }

@@ -156,6 +156,24 @@ export function quoteWord(word: string): string {
   return `"${escaped}"`
 }
 
+/** `text` with its escapes replaced; undefined when one is not known. */
+export function unescapeBytes(text: string): Uint8Array | undefined {
+  const parts: Uint8Array[] = []
+  for (let at = 0; at < text.length; ) {
+    const next = text.indexOf('\\', at)
+    const end = next < 0 ? text.length : next
+    parts.push(Buffer.from(text.slice(at, end)))
+    at = end
+    if (next < 0) break
+    const known = readEscape(text, at)
+    if (known === undefined) return undefined
+    const { byte } = known
+    parts.push(byte === undefined ? Buffer.from(known.text) : Uint8Array.of(byte))
+    at += known.length
+  }
+  return Buffer.concat(parts)
+}
+
 type Escape = { readonly length: number; readonly text: string; readonly byte?: number }
 
 // The escape at `at`, where a backslash is; undefined when it is none of the known ones.

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { after, before, test } from 'node:test'
 import { launcher, TestAgent, until } from './harness.ts'
@@ -147,4 +148,18 @@ test('attach and detach', { skip }, async () => {
   await terminal.shows(/goes on\n.*[$#]/)
   terminal.type('"$HOLON" runs --stop $ID; echo stopped $?', 'Enter')
   await terminal.shows(/^stopped 0$/m)
+})
+
+test('a secret that is typed is not shown, and our terminal is as it was', { skip }, async () => {
+  using terminal = new Terminal()
+  terminal.type('stty -g > before; "$HOLON" secret set typed', 'Enter')
+  await terminal.shows(/value of typed \(not shown\):/)
+  terminal.type('opensezamex', 'BSpace', 'BSpace', 'e', 'Enter')
+  await terminal.shows(/typed has version 1 now, 10 bytes/)
+  terminal.type('stty -g | cmp - before && echo same; "$HOLON" secret set typed', 'Enter')
+  await terminal.shows(/^same$[\s\S]*value of typed/m)
+  assert.doesNotMatch(terminal.screen(), /openseza/)
+  terminal.type('C-c')
+  await terminal.shows(/nothing was set/)
+  assert.equal(agent.ok(['secret', 'show', 'typed']), 'opensezame')
 })

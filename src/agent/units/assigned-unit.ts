@@ -122,7 +122,7 @@ export class AssignedUnit {
   }
 
   async run(order: StartOrder, signal: AbortSignal): Promise<void> {
-    const { slot, generation, spec, text, lease } = order
+    const { slot, generation, spec, text, lease, secrets = new Map() } = order
     const loaded = this.#deps.read(this.name, text)
     if (loaded.kind === 'refused') throw loaded.error
     this.#requireFree(slot)
@@ -145,12 +145,16 @@ export class AssignedUnit {
     this.journal.add('start', why, { instance: instance.name })
     try {
       const terms = {
+        secrets,
         fence: generation,
         ...(lease === undefined ? {} : { lease: jobLease(lease.until) }),
       }
-      const job = this.#deps.compile(loaded.unit, instance, why, terms)
-      this.journal.forgetJob(instance.job)
-      await instance.start(job, signal)
+      const prepare = async () => {
+        const job = await this.#deps.compile(loaded.unit, instance, why, signal, terms)
+        this.journal.forgetJob(instance.job)
+        return job
+      }
+      await instance.start(prepare, signal)
     } catch (error) {
       const failure = asHolonError(error, `start ${instance.name}`)
       this.journal.add('start failed', failure.message, { instance: instance.name })

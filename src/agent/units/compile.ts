@@ -2,6 +2,7 @@
 import { HolonError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import { readTextIfThere } from '../../io/files.ts'
+import { secretsOf } from '../../unit/credentials.ts'
 import {
   accountsOf,
   compileJob,
@@ -11,6 +12,7 @@ import {
 } from '../../unit/job-spec.ts'
 import type { ServiceUnit } from '../../unit/service-unit.ts'
 import { findExecutable } from '../executables.ts'
+import type { Credentials } from './credentials.ts'
 import { type SpecifierDeps, specifierContext } from './specifier-context.ts'
 
 export interface CompileDeps extends SpecifierDeps {
@@ -18,6 +20,12 @@ export interface CompileDeps extends SpecifierDeps {
   readonly machine: string
   readonly logDir: (job: string) => string
   readonly cgroups: (job: string) => readonly string[]
+  readonly credentials: Credentials
+  /** Those of this machine that exist, by name. */
+  readonly secrets: (
+    names: readonly string[],
+    signal: AbortSignal,
+  ) => Promise<ReadonlyMap<string, Uint8Array>>
   readonly report: (message: string) => void
 }
 
@@ -31,19 +39,27 @@ export interface InstanceIdentity {
 export interface StartTerms {
   readonly fence?: number
   readonly lease?: JobLease
+  /** The fleet's, that its unit names. */
+  readonly secrets?: ReadonlyMap<string, Uint8Array>
 }
 
 export type CompileUnit = (
   unit: ServiceUnit,
   instance: InstanceIdentity,
   reason: string,
+  signal: AbortSignal,
   terms?: StartTerms,
-) => JobSpec
+) => Promise<JobSpec>
 
-/** The compiler of this machine's units; it rejects with file and line of what cannot be. */
+/**
+ * The compiler of this machine's units; it rejects with file and line of what cannot be. What it
+ * gives is about to be started: the instance's credentials are in place.
+ */
 export function unitCompiler(deps: CompileDeps): CompileUnit {
-  return (unit, instance, reason, terms = {}) => {
-    const specifiers = specifierContext(deps, unit.name)
+  return async (unit, instance, reason, signal, { secrets: ofFleet, ...terms } = {}) => {
+    const { job } = instance
+    const credentialsDirectory = deps.credentials.dir(job)
+    const specifiers = { ...specifierContext(deps, unit.name), credentialsDirectory }
     const { user } = accountsOf(unit, specifiers)
     if (user !== undefined && deps.host.uid !== 0 && !isSelf(deps, user)) {
       throw new HolonError(
@@ -55,6 +71,9 @@ export function unitCompiler(deps: CompileDeps): CompileUnit {
     if (user !== undefined && login === undefined) {
       throw new HolonError('not_found', `start ${unit.name}: there is no user ${user} (User=)`)
     }
+    const secrets = ofFleet ?? (await deps.secrets(secretsOf(unit), signal))
+    const uid = login?.uid ?? deps.host.uid
+    deps.credentials.provide(unit, { job, uid, specifiers, secrets })
     const lang = deps.host.env['LANG']
     const { spec, warnings } = compileJob(unit, {
       id: instance.job,

@@ -6,7 +6,7 @@
  * before another is started.
  */
 import type { Clock } from '../../base/clock.ts'
-import { HolonError } from '../../base/errors.ts'
+import { asHolonError, HolonError } from '../../base/errors.ts'
 import { exists, removeTree } from '../../io/files.ts'
 import type { JobSpec, LeaseEnd } from '../../unit/job-spec.ts'
 import type { JobLauncher } from '../keeper/launcher.ts'
@@ -23,6 +23,8 @@ export interface InstanceDeps {
    * Resolves when that process is gone: an ended job's keeper has its directory a moment longer.
    */
   readonly untilGone: (pid: number) => Promise<void>
+  /** The job is over: it needs its credentials no more. */
+  readonly removeCredentials: (job: string) => void
   /** Something changed: state, condition. */
   readonly changed: () => void
   readonly event: (instance: Instance, event: JobEvent) => void
@@ -92,12 +94,21 @@ export class Instance {
   }
 
   /**
-   * Starts a new job in place of what is left of an earlier one. Rejects when nothing was started.
+   * Starts a new job in place of what is left of an earlier one. `prepare` makes its spec, and what
+   * it needs. Rejects when nothing was started.
    */
-  async start(spec: JobSpec, signal: AbortSignal): Promise<void> {
+  async start(prepare: () => Promise<JobSpec>, signal: AbortSignal): Promise<void> {
     await this.#exclusively(async () => {
-      this.#discard()
-      await this.#follow(await this.#deps.launcher.start(spec, this.#observer(), { signal }))
+      try {
+        const spec = await prepare()
+        this.#discard()
+        await this.#follow(await this.#deps.launcher.start(spec, this.#observer(), { signal }))
+      } catch (error) {
+        if (asHolonError(error).outcome !== 'unknown') this.#deps.removeCredentials(this.job)
+        // A lost job is started again whenever something changes: not one that cannot be.
+        if (this.#lost) this.#discard()
+        throw error
+      }
     })
   }
 
@@ -113,7 +124,10 @@ export class Instance {
 
   /** Removes what is left of an ended job. */
   async clear(): Promise<void> {
-    await this.#exclusively(async () => this.#discard())
+    await this.#exclusively(async () => {
+      this.#discard()
+      this.#deps.removeCredentials(this.job)
+    })
   }
 
   /** Lets go of the job without touching it: the agent is ending. */
@@ -160,6 +174,7 @@ export class Instance {
       }
       if (this.#link !== link) return
       this.#link = undefined
+      if (end === 'ended') this.#deps.removeCredentials(this.job)
       if (end === 'lost') await this.#exclusively(() => this.#afterLoss())
       else this.#deps.changed()
     })
@@ -167,6 +182,7 @@ export class Instance {
 
   async #afterLoss(): Promise<void> {
     await this.#deps.cleanUp(this.job)
+    this.#deps.removeCredentials(this.job)
     this.#lost = true
   }
 }

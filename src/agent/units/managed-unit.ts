@@ -261,9 +261,12 @@ export class ManagedUnit {
     this.journal.add('start', reason, { instance: instance.name })
     try {
       if (!this.#meetsConditions(unit, instance)) return
-      const spec = this.#deps.compile(unit, instance, reason)
-      this.journal.forgetJob(instance.job)
-      await instance.start(spec, signal)
+      const prepare = async () => {
+        const spec = await this.#deps.compile(unit, instance, reason, signal)
+        this.journal.forgetJob(instance.job)
+        return spec
+      }
+      await instance.start(prepare, signal)
     } catch (error) {
       const failure = asHolonError(error, `start ${instance.name}`)
       this.journal.add('start failed', failure.message, { instance: instance.name })

@@ -29,6 +29,8 @@ import type { MachineUnit } from './unit-target.ts'
 
 export interface UnitsDeps extends Omit<ManagedUnitDeps, 'write'> {
   readonly machine: string
+  /** Removes the credentials of jobs that are not there any more. */
+  readonly sweepCredentials: () => void
   readonly records: Records
   /** The instance numbers of a unit that have a job directory. */
   readonly jobNumbers: (unit: string) => readonly number[]
@@ -93,6 +95,7 @@ export class Units {
    * true; what must start, starts in the background.
    */
   async open(signal: AbortSignal): Promise<void> {
+    this.#deps.sweepCredentials()
     const decisions = await this.#deps.records.list(decisionPrefix, signal)
     for (const [key, value] of await this.#deps.records.list(unitPrefix, signal)) {
       const name = key.slice(unitPrefix.length)

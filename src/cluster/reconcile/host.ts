@@ -35,6 +35,8 @@ export interface StartOrder {
   readonly generation: number
   readonly spec: number
   readonly text: string
+  /** The fleet's secrets that the text names, by name; those that do not exist are left out. */
+  readonly secrets?: ReadonlyMap<string, Uint8Array>
   /** With it the instance ends at that moment, on either clock, unless it is moved. */
   readonly lease?: HeldLease
 }

@@ -132,6 +132,7 @@ export const commandTable: readonly CommandEntry[] = [
     () => import('./commands/why.ts'),
   ),
   entry('events', 'Units', 'show what was decided, by time', () => import('./commands/events.ts')),
+  entry('secret', 'Units', 'keep values that units need', () => import('./commands/secret.ts')),
   entry('verify', 'Units', 'check unit files', () => import('./commands/verify.ts')),
   entry('logs', 'Units', 'show logs of units and runs', () => import('./commands/logs.ts')),
 ]

@@ -2,6 +2,7 @@
 export { type ErrorCode, errorCodes, HolonError, type Outcome } from '../../base/errors.ts'
 export type * from '../../kernel/kernel.ts'
 export type * from '../../kernel/log-types.ts'
+export type * from '../../kernel/secrets.ts'
 export type * from '../../kernel/types.ts'
 export {
   type ConnectOptions,

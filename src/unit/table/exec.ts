@@ -56,6 +56,12 @@ export const execDirectives: readonly Directive[] = [
       'paths',
       'A file of variables, read when Holon starts an instance; with - it may be missing.',
     ],
+    [
+      'LoadCredential',
+      'credentials',
+      'A file in $CREDENTIALS_DIRECTORY: `ID:/PATH` of the machine, `ID:NAME` or `ID` a secret.',
+    ],
+    ['SetCredential', 'credentials', 'The same with its text; used where there is no other.'],
   ]),
   ...harmless(
     'Service',
@@ -115,9 +121,7 @@ export const execDirectives: readonly Directive[] = [
     ['PAMName', 'text', 'The PAM service to open a session with.'],
     ['Personality', 'choice', 'The architecture that uname reports.'],
     ['KeyringMode', 'choice', 'The kernel keyring it gets.'],
-    ['SetCredential', 'text', 'A credential with its value.'],
     ['SetCredentialEncrypted', 'text', 'A credential with its encrypted value.'],
-    ['LoadCredential', 'text', 'A credential from a file or socket.'],
     ['LoadCredentialEncrypted', 'text', 'A credential from an encrypted file.'],
     ['ImportCredential', 'text', "The system's credentials that match a pattern."],
   ]),

@@ -27,6 +27,7 @@ export type ValueKind =
   | 'time spans'
   | 'commands'
   | 'assignments'
+  | 'credentials'
   | 'paths'
   | 'conditions'
 
@@ -52,6 +53,7 @@ const listKinds: ReadonlySet<ValueKind> = new Set<ValueKind>([
   'time spans',
   'commands',
   'assignments',
+  'credentials',
   'paths',
   'conditions',
 ])

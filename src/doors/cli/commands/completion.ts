@@ -20,6 +20,8 @@ export function command(context: CliContext): Command {
 const names = () => commandTable.map((entry) => entry.name).join(' ')
 const machineNames = "holon machines --no-headers 2>/dev/null | cut -d' ' -f1"
 const machineVerbs = 'label remove'
+const secretVerbs = 'set list show remove'
+const secretNames = "holon secret list --no-headers 2>/dev/null | cut -d' ' -f1"
 const runOptions =
   '--machine --require --each --explain --dry-run --detach --interactive --tty --no-tty --env ' +
   '--clear-env --cwd --user --timeout --json'
@@ -53,6 +55,9 @@ const bash = () => `_holon() {
     machines)
       list="${machineVerbs} $(${machineNames})"
       COMPREPLY=($(compgen -W "$list" -- "$word")) ;;
+    secret)
+      list="${secretVerbs} $(${secretNames})"
+      COMPREPLY=($(compgen -W "$list" -- "$word")) ;;
     run)
       case $word in
         -*) COMPREPLY=($(compgen -W '${runOptions}' -- "$word")) ;;
@@ -75,6 +80,8 @@ const fish = () =>
     .join('') +
   `complete -c holon -x -s m -l machine -a "(${machineNames})" -d "only these machines"\n` +
   `complete -c holon -f -n "__fish_seen_subcommand_from machines" -a "${machineVerbs}"\n` +
+  `complete -c holon -f -n "__fish_seen_subcommand_from secret" ` +
+  `-a "${secretVerbs} (${secretNames})"\n` +
   `complete -c holon -f -n "__fish_seen_subcommand_from ${unitVerbs.replaceAll('|', ' ')}" ` +
   `-a "(holon list-units --no-headers 2>/dev/null | string split -f1 ' ')"\n`
 
