@@ -157,8 +157,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   ]),
   bug('the leader writes its plan over what people ask', 'chaos', 300, [
     `${reconcile}/controller.ts`,
-    '    const revision = await this.#commit([{ key, revision: before?.revision ?? 0 }], [put])',
-    '    const revision = await this.#commit([], [put])',
+    'const revision = await this.#commit(conditions, puts)',
+    'const revision = await this.#commit([], puts)',
   ]),
   bug('what somebody else was faster with is told as done', 'chaos', 100, [
     'state/commit.ts',
@@ -209,5 +209,24 @@ export const plantedBugs: readonly PlantedBug[] = [
     `${reconcile}/eviction.ts`,
     "if (presence === 'silent' || doubted) counts.silent += 1",
     "if (presence === 'silent') counts.silent += 1",
+  ]),
+  bug('instances are placed before what their unit comes after is up', 'order', 10, [
+    `${reconcile}/plan-slot.ts`,
+    'if (startWaits !== undefined) return wait(slot, startWaits)',
+    '',
+  ]),
+  bug('a unit is up when one of its instances is ready', 'order', 30, [
+    `${reconcile}/plan-unit.ts`,
+    'const isUp = wanted.every((slot) => {',
+    'const isUp = wanted.some((slot) => {',
+  ]),
+  bug('a unit that was stopped still counts as up', 'order', 100, [
+    `${reconcile}/verbs.ts`,
+    '{ by, wanted, asked, up: false }',
+    '{ by, wanted, asked }',
+  ], [
+    `${reconcile}/plan-dependencies.ts`,
+    'const changed = { wanted, asked, up: false, by, changedAtMs: view.wallMs }',
+    'const changed = { wanted, asked, by, changedAtMs: view.wallMs }',
   ]),
 ]

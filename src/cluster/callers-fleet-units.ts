@@ -22,6 +22,7 @@ import type { FindKept } from './logs-kept/find-kept.ts'
 import { readEvents } from './reconcile/events.ts'
 import { unitFacts } from './reconcile/unit-facts.ts'
 import { SecretsTarget } from './secrets/secrets-target.ts'
+import { requireNoCircle } from './unit-circle.ts'
 import type { UnitHolder } from './unit-of-many.ts'
 
 /** The machines that have a unit, asked now. */
@@ -86,7 +87,8 @@ export class CallersFleetUnits {
     const units = this.#deps.units()
     if (units === undefined || (await this.#isOwn(file.name, signal))) return undefined
     this.#caller.owns(`load ${file.name}; root may`)
-    const { rules } = unitFacts(file.name, file.text)
+    const { dependencies, rules } = unitFacts(file.name, file.text)
+    await requireNoCircle(units, file.name, dependencies, { signal })
     const before = await units.verbs.slots(file.name, { signal })
     const exclusive = rules.partition === 'at-most'
     const placed = before.filter(({ record }) => record.machineId !== '')

@@ -7,12 +7,14 @@ import { asHolonError, HolonError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type { MachineReport } from '../kernel/types.ts'
 import type { State } from '../state/port.ts'
+import type { ConditionVerdict } from '../unit/conditions.ts'
 import type { Beat } from './beat.ts'
 import type { MachineKey } from './identity/machine-key.ts'
 import type { Links } from './links.ts'
 import type { Liveness } from './liveness.ts'
 import type { MachineRecord } from './members.ts'
 import { AssignedWork } from './reconcile/assigned-work.ts'
+import type { AskedUnit } from './reconcile/condition-answers.ts'
 import { Control } from './reconcile/control.ts'
 import type { ControlledMachine } from './reconcile/controller.ts'
 import { DecisionLog } from './reconcile/decision-log.ts'
@@ -145,6 +147,11 @@ export class FleetUnits implements Disposable {
     return { sequence: this.#sequence, instances: this.#work.instances() }
   }
 
+  /** Whether a unit's conditions hold on this machine now. */
+  checkConditions(about: AskedUnit): ConditionVerdict {
+    return this.#deps.host.checkConditions(about)
+  }
+
   beatFrom(machineId: string, beat: Beat): void {
     this.#control?.heard(machineId, beat.sequence)
   }
@@ -228,6 +235,11 @@ export class FleetUnits implements Disposable {
           machineId === own
             ? this.hosted()
             : (await links.peer(machineId, signal)).hosted({ signal }),
+        text: (unit, spec, signal) => this.texts.get(unit, spec, signal),
+        askConditions: async (machineId, about, signal) =>
+          machineId === own
+            ? this.checkConditions(about)
+            : (await links.peer(machineId, signal)).checkConditions(about, { signal }),
         facts: async (unit, spec, signal) =>
           unitFacts(unit, await this.texts.get(unit, spec, signal)),
         decided: (unit, what, why, slot) => this.#log.add(unit, what, why, slot),

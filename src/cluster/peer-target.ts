@@ -2,12 +2,14 @@
 import { HolonError } from '../base/errors.ts'
 import type { SecretValue } from '../kernel/secrets.ts'
 import type { CallOptions, MachineReport } from '../kernel/types.ts'
+import type { ConditionVerdict } from '../unit/conditions.ts'
 import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
 import type { FleetUnits, WaitingSlots } from './fleet-units.ts'
 import type { Liveness } from './liveness.ts'
 import type { KeptEnds, LogPiece } from './logs-kept/kept-log.ts'
 import type { MachinePart, Peer, PeerCaller, Sighting } from './peer.ts'
+import type { AskedUnit } from './reconcile/condition-answers.ts'
 import type { HostedReport } from './reconcile/reports.ts'
 import type { SecretWish } from './secrets/fleet-secrets.ts'
 import type { StateService } from './state/state-service.ts'
@@ -62,6 +64,10 @@ export class PeerTarget implements Peer {
 
   async keepLog(pieces: readonly LogPiece[]): Promise<KeptEnds> {
     return this.#deps.keepLog(this.#machineId, pieces)
+  }
+
+  async checkConditions(about: AskedUnit): Promise<ConditionVerdict> {
+    return this.#deps.units.checkConditions(about)
   }
 
   async sightings({ signal }: CallOptions): Promise<readonly Sighting[]> {

@@ -8,10 +8,12 @@ import type { SecretValue } from '../kernel/secrets.ts'
 import type { CallOptions, MachineReport, ProcessQuery } from '../kernel/types.ts'
 import { defineInterface } from '../rpc/interface.ts'
 import { processInterface, runInterface, secretsInterface, unitInterface } from '../rpc/wire.ts'
+import type { ConditionVerdict } from '../unit/conditions.ts'
 import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
 import type { WaitingSlots } from './fleet-units.ts'
 import type { KeptEnds, KeptLogs, LogPiece } from './logs-kept/kept-log.ts'
+import type { AskedUnit } from './reconcile/condition-answers.ts'
 import type { HostedReport } from './reconcile/reports.ts'
 import type { SecretWish } from './secrets/fleet-secrets.ts'
 import { type StateService, stateServiceInterface } from './state/state-service.ts'
@@ -73,6 +75,8 @@ export interface Peer {
   waiting(unit: string, options: CallOptions): Promise<WaitingSlots>
   /** Copies what the calling machine's programs log; see logs-kept/kept-log.ts. Idempotent. */
   keepLog(pieces: readonly LogPiece[], options: CallOptions): Promise<KeptEnds>
+  /** Whether a unit's conditions hold on this machine now. Idempotent. */
+  checkConditions(about: AskedUnit, options: CallOptions): Promise<ConditionVerdict>
   /** How this machine sees all others; `unsupported` unless it keeps the state. Idempotent. */
   sightings(options: CallOptions): Promise<readonly Sighting[]>
   /** Whether this machine reaches that one now. Idempotent. */
@@ -120,6 +124,7 @@ export const peerInterface = defineInterface<Peer>('Peer', {
   hosted: { args: 0, idempotent: true },
   waiting: { args: 1, idempotent: true },
   keepLog: { args: 1, idempotent: true },
+  checkConditions: { args: 1, idempotent: true },
   sightings: { args: 0, idempotent: true },
   reaches: { args: 1, idempotent: true },
   renew: { args: 1, idempotent: true },

@@ -23,7 +23,7 @@ export type Place =
 
 /**
  * A place for the instance of `slot`, which may have one and is to leave it: it does not count as
- * being there. Never on a machine that `avoid` names.
+ * being there. Never on a machine that `avoid` names; on one of `among`, where that is given.
  */
 export function place(
   board: Board,
@@ -31,15 +31,17 @@ export function place(
   unit: BoardUnit,
   slot: number,
   avoid: ReadonlySet<string>,
+  among?: readonly string[],
 ): Place {
   const leaving = unit.slots.get(slot) ?? []
   for (const machine of leaving) unit.count(machine, -1)
   try {
     // Machines that are closed anyway need no avoiding.
     const isShut = (machineId: string) => board.machines.get(machineId)?.isOpen !== true
-    const isUsual = [...avoid].every(isShut) && leaving.every(({ isOpen }) => !isOpen)
+    const isUsual =
+      among === undefined && [...avoid].every(isShut) && leaving.every(({ isOpen }) => !isOpen)
     const deadEnds = isUsual ? knownDeadEnds(board, unit) : new DeadEnds()
-    const machine = choose(board, random, unit, { avoid, deadEnds })
+    const machine = choose(board, random, unit, { avoid, among, deadEnds })
     if (machine !== undefined) {
       return { kind: 'placed', machineId: machine.id, why: whyHere(unit, machine) }
     }

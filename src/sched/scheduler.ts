@@ -85,14 +85,37 @@ export class Scheduler {
   }
 
   /**
-   * A place for the slot's instance, on none of the machines that `avoid` names. The place counts
-   * as taken, beside the one that the slot may have, until `setUnit` says otherwise.
+   * A place for the slot's instance, on none of the machines that `avoid` names; on one of `among`,
+   * where that is given. The place counts as taken, beside the one that the slot may have, until
+   * `setUnit` says otherwise.
    */
-  place(name: string, slot: number, avoid: ReadonlySet<string> = nothing): Place {
+  place(
+    name: string,
+    slot: number,
+    avoid: ReadonlySet<string> = nothing,
+    among?: readonly string[],
+  ): Place {
     const unit = this.#unit(name)
-    const answer = place(this.#board, this.#random, unit, slot, avoid)
+    const answer = place(this.#board, this.#random, unit, slot, avoid, among)
     if (answer.kind === 'placed') this.#putAll(unit, slot, new Set([answer.machineId]))
     return answer
+  }
+
+  /** Machines that `place` would take, one after the other, at most `countMax`; none is taken. */
+  candidates(
+    name: string,
+    slot: number,
+    avoid: ReadonlySet<string>,
+    countMax: number,
+  ): readonly string[] {
+    const unit = this.#unit(name)
+    const found = new Set<string>()
+    while (found.size < countMax) {
+      const answer = place(this.#board, this.#random, unit, slot, avoid.union(found))
+      if (answer.kind === 'nowhere') break
+      found.add(answer.machineId)
+    }
+    return [...found]
   }
 
   /**

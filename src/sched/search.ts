@@ -23,6 +23,8 @@ import type { Zone } from './zones.ts'
 
 export interface Wish {
   readonly avoid: ReadonlySet<string>
+  /** On one of these only. */
+  readonly among?: readonly string[] | undefined
   /** Only where the unit has no instance. */
   readonly unusedOnly?: boolean
   /** Stays here unless another place is better by spread. */
@@ -77,16 +79,25 @@ class Search {
     }
   }
 
-  /** Where With= is, few machines come into question: a pool of their own. */
+  /** Where few machines come into question, as where With= is: a pool of their own. */
   #pool(): Pool {
     const { pool, rules } = this.#unit
-    if (rules.with.length === 0) return pool
+    const { among } = this.#wish
+    if (among === undefined && rules.with.length === 0) return pool
     const own = new Pool('', this.#board.zones.root)
-    const companions = rules.with.map((name) => this.#board.units.get(name))
-    const [fewest] = companions.sort((a, b) => (a?.machines ?? 0) - (b?.machines ?? 0))
-    const machines = new Set([...(fewest?.slots.values() ?? [])].flat())
+    const machines = among === undefined ? this.#withCompanion() : this.#known(among)
     for (const machine of machines) if (pool.has(machine)) own.add(machine)
     return own
+  }
+
+  #withCompanion(): ReadonlySet<BoardMachine> {
+    const companions = this.#unit.rules.with.map((name) => this.#board.units.get(name))
+    const [fewest] = companions.sort((a, b) => (a?.machines ?? 0) - (b?.machines ?? 0))
+    return new Set([...(fewest?.slots.values() ?? [])].flat())
+  }
+
+  #known(machineIds: readonly string[]): ReadonlySet<BoardMachine> {
+    return new Set(machineIds.flatMap((id) => this.#board.machines.get(id) ?? []))
   }
 
   // ---- zones

@@ -2,6 +2,7 @@
 import { simulateDrain } from './drain.ts'
 import { simulateLeases } from './leases.ts'
 import { simulateLoss } from './loss.ts'
+import { simulateOrder } from './order.ts'
 import { simulateOutage } from './outage.ts'
 import { type SimResult, simulateSeed } from './run.ts'
 import { simulateSilence } from './silence.ts'
@@ -14,6 +15,7 @@ export const families = {
   drain: simulateDrain,
   outage: simulateOutage,
   silence: simulateSilence,
+  order: simulateOrder,
 } as const satisfies Record<string, (seed: number) => Promise<SimResult>>
 
 export type Family = keyof typeof families

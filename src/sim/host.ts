@@ -6,6 +6,7 @@ import { type Timer, withSignal } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
 import type { HeldLease } from '../cluster/lease/holder.ts'
 import { leaseTimes, type Moment } from '../cluster/lease/times.ts'
+import type { AskedUnit } from '../cluster/reconcile/condition-answers.ts'
 import type {
   HostedInstance,
   HostedPhase,
@@ -13,8 +14,13 @@ import type {
   StartOrder,
 } from '../cluster/reconcile/host.ts'
 import { workName } from '../cluster/reconcile/plan-work.ts'
+import {
+  type ConditionFacts,
+  type ConditionVerdict,
+  evaluateConditions,
+} from '../unit/conditions.ts'
 import type { Gate, Oscillator } from './gate.ts'
-import type { Behaviour } from './program.ts'
+import type { Behaviour, Program } from './program.ts'
 import type { World } from './world.ts'
 
 export interface SimProcess {
@@ -238,39 +244,47 @@ function nameOf({ unit, slot }: SimProcess): string {
   return workName(unit, slot)
 }
 
+export interface SimHostDeps {
+  readonly world: World
+  readonly table: ProcessTable
+  readonly gate: Gate
+  /** Of the machine's clock. */
+  readonly rate: number
+  readonly programOf: (order: StartOrder) => Program
+  /** What conditions of that unit are judged by. */
+  readonly facts: (unit: string) => ConditionFacts
+}
+
 /** The process table as one incarnation of the agent uses it. */
 export class SimHost implements InstanceHost {
   readonly #world: World
   readonly #table: ProcessTable
   readonly #gate: Gate
-  readonly #rate: number
-  readonly #behaviourOf: (order: StartOrder) => Behaviour
+  readonly #deps: SimHostDeps
 
-  constructor(
-    world: World,
-    table: ProcessTable,
-    gate: Gate,
-    rate: number,
-    behaviourOf: (order: StartOrder) => Behaviour,
-  ) {
-    this.#world = world
-    this.#table = table
-    this.#gate = gate
-    this.#rate = rate
-    this.#behaviourOf = behaviourOf
+  constructor(deps: SimHostDeps) {
+    this.#deps = deps
+    this.#world = deps.world
+    this.#table = deps.table
+    this.#gate = deps.gate
   }
 
   instances(): readonly HostedInstance[] {
     return [...this.#table.processes.values()]
       .map(({ unit, slot, generation, spec, exclusive, phase, why, sinceMs }) => {
-        const forMs = (this.#world.nowMs - sinceMs) * this.#rate
+        const forMs = (this.#world.nowMs - sinceMs) * this.#deps.rate
         return { unit, slot, generation, spec, exclusive, phase, why, forMs }
       })
       .sort((a, b) => (a.unit === b.unit ? a.slot - b.slot : a.unit < b.unit ? -1 : 1))
   }
 
   async start(order: StartOrder, signal: AbortSignal): Promise<void> {
-    const behaviour = this.#behaviourOf(order)
+    const { behaviour, facts } = this.#deps.programOf(order)
+    const { unit } = order
+    const verdict = this.checkConditions({ unit, conditions: facts.rules.conditions })
+    if (verdict.kind === 'unmet') {
+      throw new HolonError('conflict', `${verdict.which} is not met on this machine`)
+    }
     // A keeper is forked: nothing is instant.
     await this.#wait(this.#world.between(2, 60))
     signal.throwIfAborted()
@@ -294,6 +308,10 @@ export class SimHost implements InstanceHost {
 
   extend(lease: HeldLease): void {
     this.#table.extend(lease)
+  }
+
+  checkConditions({ unit, conditions }: AskedUnit): ConditionVerdict {
+    return evaluateConditions(conditions, this.#deps.facts(unit))
   }
 
   onChange(changed: () => void): void {

@@ -17,6 +17,7 @@ import { StateServer } from '../cluster/state/state-service.ts'
 import type { MachineReport } from '../kernel/types.ts'
 import { Scheduler } from '../sched/scheduler.ts'
 import type { State } from '../state/port.ts'
+import { simulatedFacts } from './conditions.ts'
 import { Disk } from './disk.ts'
 import { Gate, gatedClock, type Oscillator } from './gate.ts'
 import { type ProcessTable, SimHost } from './host.ts'
@@ -57,6 +58,7 @@ interface Agent {
   readonly liveness: Liveness
   readonly control: Control | undefined
   readonly work: AssignedWork
+  readonly host: SimHost
   sequence: number
 }
 
@@ -66,6 +68,8 @@ export class SimMachine {
   readonly record: MachineRecord
   readonly #deps: SimMachineDeps
   readonly disk = new Disk()
+  /** Paths that are there, for conditions of units. */
+  readonly paths = new Set<string>()
   #report: MachineReport | undefined
   #agent: Agent | undefined
   #isOn = false
@@ -220,6 +224,14 @@ export class SimMachine {
         if (state instanceof RemoteState) state.leave(id, `${id} is silent`)
       },
     })
+    const host = new SimHost({
+      world,
+      table,
+      gate,
+      rate: oscillator.rate,
+      programOf: ({ unit, text }) => programs.get(unit, text),
+      facts: (unit) => simulatedFacts(this.id, unit, this.#deps.size, this.paths),
+    })
     const work = new AssignedWork(
       {
         clock,
@@ -227,9 +239,7 @@ export class SimMachine {
         state,
         texts,
         report,
-        host: new SimHost(world, table, gate, oscillator.rate, ({ unit, text }) => {
-          return programs.get(unit, text).behaviour
-        }),
+        host,
         memory: this.disk.workMemory(stall),
         changed: () => {
           agent.sequence += 1
@@ -255,6 +265,11 @@ export class SimMachine {
               machineId === this.id
                 ? this.#hosted(agent)
                 : (await links.peer(machineId, signal)).hosted({ signal }),
+            text: (unit, spec, signal) => texts.get(unit, spec, signal),
+            askConditions: async (machineId, about, signal) =>
+              machineId === this.id
+                ? host.checkConditions(about)
+                : (await links.peer(machineId, signal)).checkConditions(about, { signal }),
             facts: async (unit, spec, signal) =>
               programs.get(unit, await texts.get(unit, spec, signal)).facts,
             decided: (unit, what, why, slot) =>
@@ -265,7 +280,7 @@ export class SimMachine {
       : undefined
     // A number that no earlier incarnation had.
     const sequence = Math.floor(world.nowMs * 1_000)
-    const agent: Agent = { gate, clock, state, liveness, control, work, sequence }
+    const agent: Agent = { gate, clock, state, liveness, control, work, host, sequence }
     liveness.start()
     work.start()
     control?.start()
@@ -308,6 +323,7 @@ export class SimMachine {
       sightings: async ({ signal }) => agent.liveness.ownSightings(signal),
       hosted: async () => this.#hosted(agent),
       state: async () => new StateServer(agent.clock, agent.state),
+      checkConditions: async (about) => agent.host.checkConditions(about),
     }
   }
 

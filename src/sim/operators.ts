@@ -39,6 +39,8 @@ interface Operation {
 
 export type Outcome = 'done' | 'refused' | 'unknown' | 'lost'
 
+/** As records of the state name them. */
+const who = 'sim'
 const timeoutMs = 8_000
 /** What its deadline itself may take to be heard of. */
 const lateMs = 1_000
@@ -64,28 +66,28 @@ export class Operators {
   }
 
   load(unit: string, text: string): Promise<Outcome> {
-    return this.#ask(`load ${unit}`, (v, o) => v.load({ unit, text }, 'sim', o))
+    return this.#ask(`load ${unit}`, (v, o) => v.load({ unit, text }, who, o))
   }
 
   want(unit: string, wanted: boolean): Promise<Outcome> {
     const field = { key: specKey(unit), field: 'wanted', value: wanted } as const
-    const verb: Verb = (v, o) => v.want(unit, wanted, 'sim', o)
+    const verb: Verb = (v, o) => v.want(unit, wanted, who, o)
     return this.#ask(`${wanted ? 'start' : 'stop'} ${unit}`, verb, field)
   }
 
   scale(unit: string, count: number): Promise<Outcome> {
     const field = { key: specKey(unit), field: 'scale', value: count } as const
-    return this.#ask(`scale ${unit} to ${count}`, (v, o) => v.scale(unit, count, 'sim', o), field)
+    return this.#ask(`scale ${unit} to ${count}`, (v, o) => v.scale(unit, count, who, o), field)
   }
 
   restart(unit: string): Promise<Outcome> {
     const field = { key: specKey(unit), field: 'wanted', value: true } as const
-    return this.#ask(`restart ${unit}`, (v, o) => v.again(unit, 'sim', o), field)
+    return this.#ask(`restart ${unit}`, (v, o) => v.again(unit, who, o), field)
   }
 
   intend(machineId: string, wish: MachineIntent['wish'] | undefined): Promise<Outcome> {
     const field = { key: intentKey(machineId), field: 'wish', value: wish } as const
-    const verb: Verb = (v, o) => v.intend(machineId, wish, 'sim', o)
+    const verb: Verb = (v, o) => v.intend(machineId, wish, who, o)
     return this.#ask(`${wish ?? 'undrain'} ${machineId}`, verb, field)
   }
 
@@ -109,9 +111,12 @@ export class Operators {
     for (const field of ['wanted', 'scale', 'wish'] as const) {
       const known = this.#fields.get(`${key} ${field}`)
       if (known?.value === undefined || known.underWay.size > 0) continue
-      const record = JSON.parse(this.#fleet.store.read(key)?.json ?? '{}') as object
-      const is = (record as Readonly<Record<string, unknown>>)[field]
-      if (is === known.value.is) continue
+      const json = this.#fleet.store.read(key)?.json ?? '{}'
+      const record = JSON.parse(json) as Readonly<Record<string, unknown>>
+      // A unit that depends on another one, or it on this, is changed for what became of that.
+      if (field === 'wanted' && record['by'] !== who) known.value = undefined
+      const is = record[field]
+      if (known.value === undefined || is === known.value.is) continue
       this.#violate(`${key} has ${field} ${String(is)}, acknowledged was ${String(known.value.is)}`)
     }
   }

@@ -10,7 +10,10 @@ import type { Peer } from '../cluster/peer.ts'
 import type { Gate } from './gate.ts'
 import type { Network } from './network.ts'
 
-export type SimPeer = Pick<Peer, 'beat' | 'report' | 'reaches' | 'sightings' | 'hosted' | 'state'>
+export type SimPeer = Pick<
+  Peer,
+  'beat' | 'report' | 'reaches' | 'sightings' | 'hosted' | 'checkConditions' | 'state'
+>
 
 /** What a call to a simulated machine is made through. */
 export type CalledPeer = Omit<SimPeer, 'state'>
@@ -46,6 +49,8 @@ export class PeerCalls implements PeerLinks {
       report: ({ signal }) => this.#call(machineId, signal, (peer, o) => peer.report(o)),
       reaches: (id, { signal }) => this.#call(machineId, signal, (peer, o) => peer.reaches(id, o)),
       sightings: ({ signal }) => this.#call(machineId, signal, (peer, o) => peer.sightings(o)),
+      checkConditions: (about, { signal }) =>
+        this.#call(machineId, signal, (peer, o) => peer.checkConditions(about, o)),
       hosted: ({ signal }) => this.#call(machineId, signal, (peer, o) => peer.hosted(o)),
     }
   }

@@ -195,6 +195,13 @@ export class Simulation {
     disk.slowMs = status === 'slow' ? slowDiskMs : 0
   }
 
+  /** A path appears on the machine, or is gone: for `ConditionPath…=` lines of units. */
+  path(machine: string, path: string, exists = true): void {
+    const { paths } = this.#machine(machine)
+    if (exists) paths.add(path)
+    else paths.delete(path)
+  }
+
   /** The program of an instance exits; its keeper starts it again, or gives up. */
   exit(unit: string, slot: number, givesUp = false): void {
     for (const { table } of this.#fleet.machines) {

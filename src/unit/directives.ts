@@ -96,7 +96,12 @@ export function findDirective(
 export function judge(line: DirectiveLine, type: UnitType = 'service'): Verdict {
   const row = findDirective(line.section, line.name, type)
   if (row === undefined) return judgeUnknown(line, type)
-  if (row.status === 'honoured') return { status: 'honoured', message: '' }
+  if (row.status === 'honoured') {
+    const idle = row.idle?.(line.value)
+    return idle === undefined
+      ? { status: 'honoured', message: '' }
+      : { status: 'harmless', message: idle }
+  }
   if (row.status === 'refused') return { status: 'refused', message: row.reason }
   const refusal = row.refusal?.(line.value) ?? kindRefusal(row, line.value)
   if (refusal !== undefined) return { status: 'refused', message: refusal }

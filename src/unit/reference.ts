@@ -23,6 +23,9 @@ A unit is an unmodified systemd \`.service\` or \`.timer\` file, perhaps with a 
 - **refused**: the file is not loaded. The answer names file, line, reason and, for a slip of the
   pen, the nearest spelling.
 
+Dependencies on other services (After=, Requires= and the like) hold between units of the fleet,
+see [fleet-units.md](fleet-units.md). A unit of one machine is refused for them.
+
 Nothing is dropped silently. Names and sections that begin with \`X-\` are left to other programs.
 Where systemd warns and goes on (a line without \`=\`, an unknown name, a value it cannot read),
 Holon refuses the file.
@@ -31,7 +34,8 @@ Holon refuses the file.
 
 Comments begin with \`#\` or \`;\` at the start of a line. A backslash at the end of a line joins
 the next one; comment lines in between fall out. A directive marked *list* adds up over several
-lines, and an empty value resets it; of all others the last one counts.
+lines, and an empty value resets it, but not what was said of other units; of all others the last
+one counts.
 
 Command lines follow systemd.service(5): quotes \`"\` and \`'\`, C escapes, \`;\` as a word of its
 own between commands, and before the program any of \`-\` (failure is success), \`@\` (the next

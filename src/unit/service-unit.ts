@@ -74,6 +74,26 @@ export interface WorkingDirectory {
   readonly optional: boolean
 }
 
+/** What one unit may say of others; see systemd.unit(5). */
+export const dependencyDirectives = [
+  'After',
+  'Before',
+  'Wants',
+  'Requires',
+  'Requisite',
+  'BindsTo',
+  'PartOf',
+  'Conflicts',
+] as const
+export type DependencyDirective = (typeof dependencyDirectives)[number]
+
+export interface UnitDependency {
+  readonly directive: DependencyDirective
+  /** "db.service". */
+  readonly unit: string
+  readonly place: Place
+}
+
 export interface ServiceUnit {
   /** "web.service". */
   readonly name: string
@@ -113,4 +133,6 @@ export interface ServiceUnit {
   readonly credentials: readonly CredentialEntry[]
   /** How many instances, where, and what a machine must meet for one. */
   readonly placement: PlacementRules
+  /** On other services, in the order of the file; those on targets of a booted host fall out. */
+  readonly dependencies: readonly UnitDependency[]
 }

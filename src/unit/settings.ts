@@ -13,6 +13,7 @@ import { applyPlacement, emptyPlacement, type PlacementSettings } from './placem
 import {
   type CommandPhase,
   type CredentialEntry,
+  dependencyDirectives,
   type EnvironmentEntry,
   type EnvironmentFileEntry,
   type KillMode,
@@ -24,9 +25,11 @@ import {
   type ServiceType,
   serviceTypes,
   type UnitCommand,
+  type UnitDependency,
   type WorkingDirectory,
 } from './service-unit.ts'
 import { checkSpecifiers } from './specifiers.ts'
+import { conflictUnits, orderingUnits, requirementUnits } from './table/well-known.ts'
 import {
   bad,
   ok,
@@ -74,6 +77,7 @@ export interface Settings {
   conditions: MachineCondition[]
   /** What [X-Holon] says. */
   placement: PlacementSettings
+  dependencies: UnitDependency[]
 }
 
 export function emptySettings(unitName: string): Settings {
@@ -85,6 +89,7 @@ export function emptySettings(unitName: string): Settings {
     credentials: new Map(),
     conditions: [],
     placement: emptyPlacement(unitName),
+    dependencies: [],
   }
 }
 
@@ -289,6 +294,28 @@ const handlers: Readonly<Record<string, Handler>> = {
     resetCredentials(settings, 'set')
     return applied
   },
+  After: dependencies(orderingUnits),
+  Before: dependencies(orderingUnits),
+  Wants: dependencies(requirementUnits),
+  Requires: dependencies(requirementUnits),
+  Requisite: dependencies(requirementUnits),
+  BindsTo: dependencies(requirementUnits),
+  PartOf: dependencies(requirementUnits),
+  Conflicts: dependencies(conflictUnits),
+}
+
+/** As with systemd an empty value takes nothing back. */
+function dependencies(unitsOf: typeof orderingUnits): Handler {
+  return (settings, value, { name, file, line }) => {
+    const units = unitsOf(value)
+    if (units.kind === 'bad') return units
+    const directive = dependencyDirectives.find((each) => each === name)
+    if (directive === undefined) return bad('this directive names no dependency')
+    for (const unit of units.value) {
+      settings.dependencies.push({ directive, unit, place: { file, line } })
+    }
+    return ok(['it holds between units of the fleet; a unit of one machine is refused for it'])
+  }
 }
 
 const noLimit = { infinity: 0 }

@@ -65,6 +65,7 @@ test('loadUnit() gives a unit of one line the defaults of systemd', () => {
     environmentFiles: [],
     credentials: [],
     placement: defaultRules,
+    dependencies: [],
   })
 })
 
@@ -146,6 +147,7 @@ Instances=3
     workingDirectory: { path: '/srv/%p', optional: true },
     umask: 0o027,
     placement: { ...defaultRules, instances: 3 },
+    dependencies: [],
   })
   assert.deepEqual(
     environment.map(({ name, value }) => [name, value]),
@@ -293,6 +295,30 @@ test('loadUnit() reports every problem of a file, in order', () => {
     refusals(text).map((problem) => problem.split(':')[1]),
     ['2', '3', '4', '5'],
   )
+})
+
+test('loadUnit() reads dependencies on services, and refuses those on what is not there', () => {
+  const withLines = (lines: string) => `[Unit]\n${lines}\n[Service]\nExecStart=/bin/web\n`
+  const text = withLines(
+    'After=network.target db.service cache.service\nRequires=db.service web.service\nAfter=',
+  )
+  const place = { file: 'web.service', line: 2 }
+  assert.deepEqual(load(text).dependencies, [
+    { directive: 'After', unit: 'db.service', place },
+    { directive: 'After', unit: 'cache.service', place },
+    { directive: 'Requires', unit: 'db.service', place: { ...place, line: 3 } },
+  ])
+  const wrong: readonly (readonly [string, RegExp])[] = [
+    ['After=db.socket', /web\.service:2: After=: ordering against db\.socket is not supported/],
+    ['Wants=reboot.target', /depending on reboot\.target is not supported/],
+    ['Requires=systemd-resolved.service', /depending on systemd-resolved\.service/],
+    ['BindsTo=db@1.service', /depending on db@1\.service/],
+    ['PartOf=%N-app.service', /depending on %N-app\.service/],
+    ['Conflicts=foo', /conflicting with foo/],
+  ]
+  for (const [lines, message] of wrong) {
+    assert.match(refusals(withLines(lines)).join(), message, lines)
+  }
 })
 
 test('loadUnit() notes what it accepts without effect', () => {

@@ -166,5 +166,7 @@ function makeUnit(name: string, settings: Settings): ServiceUnit {
     environmentFiles: settings.environmentFiles,
     credentials: [...settings.credentials.values()],
     placement: makePlacement(settings.placement, settings.conditions),
+    // systemd, too, passes over what a unit says of itself.
+    dependencies: settings.dependencies.filter(({ unit }) => unit !== name),
   }
 }

@@ -27,6 +27,7 @@ for (const [family, count] of [
   ['loss', 150],
   ['drain', 50],
   ['silence', 20],
+  ['order', 50],
   ['outage', 2],
 ] as const) {
   test(`${count} seeds of family ${family}`, () =>

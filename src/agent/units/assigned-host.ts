@@ -1,6 +1,8 @@
 /** The fleet's instances on this machine, as the fleet sees the agent's units. */
 import type { HeldLease } from '../../cluster/lease/holder.ts'
+import type { AskedUnit } from '../../cluster/reconcile/condition-answers.ts'
 import type { HostedInstance, InstanceHost, StartOrder } from '../../cluster/reconcile/host.ts'
+import type { ConditionVerdict } from '../../unit/conditions.ts'
 import type { Units } from './units.ts'
 
 export class AssignedHost implements InstanceHost {
@@ -24,6 +26,10 @@ export class AssignedHost implements InstanceHost {
 
   extend(lease: HeldLease): void {
     for (const unit of this.#units.assigned()) unit.extend(lease)
+  }
+
+  checkConditions({ unit, conditions }: AskedUnit): ConditionVerdict {
+    return this.#units.checkConditions(unit, conditions)
   }
 
   onChange(changed: () => void): void {

@@ -230,7 +230,7 @@ export class AssignedUnit {
   }
 
   #check(unit: ServiceUnit): void {
-    const verdict = this.#deps.checkConditions(unit)
+    const verdict = this.#deps.checkConditions(unit.name, unit.placement.conditions)
     if (verdict.kind === 'met') return
     throw new HolonError('conflict', `${verdict.which} is not met on this machine`)
   }

@@ -16,20 +16,23 @@ import {
   type ConditionVerdict,
   evaluateConditions,
 } from '../../unit/conditions.ts'
-import type { ServiceUnit } from '../../unit/service-unit.ts'
+import type { MachineCondition } from '../../unit/placement-rules.ts'
 import { type SpecifierDeps, specifierContext } from './specifier-context.ts'
 
 export interface ConditionDeps extends SpecifierDeps {
   readonly proc: Pick<ProcFs, 'machineFacts'>
 }
 
-export type CheckConditions = (unit: ServiceUnit) => ConditionVerdict
+export type CheckConditions = (
+  unit: string,
+  conditions: readonly MachineCondition[],
+) => ConditionVerdict
 
 export function conditionChecker(deps: ConditionDeps): CheckConditions {
-  return ({ name, placement: { conditions } }) =>
+  return (unit, conditions) =>
     conditions.length === 0
       ? { kind: 'met' }
-      : evaluateConditions(conditions, conditionFacts(deps, name))
+      : evaluateConditions(conditions, conditionFacts(deps, unit))
 }
 
 /** Each fact is read when a condition asks for it. */

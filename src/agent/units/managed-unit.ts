@@ -276,7 +276,7 @@ export class ManagedUnit {
 
   /** False: the start is skipped. `conflict` when an assertion makes it fail. */
   #meetsConditions(unit: ServiceUnit, instance: Instance): boolean {
-    const verdict = this.#deps.checkConditions(unit)
+    const verdict = this.#deps.checkConditions(unit.name, unit.placement.conditions)
     this.#unmet = verdict.kind === 'unmet' ? verdict : undefined
     if (verdict.kind === 'met') return true
     const why = `${verdict.which} is not met on this machine`

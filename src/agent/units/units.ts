@@ -10,6 +10,7 @@ import { fullUnitName } from '../../unit/unit-name.ts'
 import { Changes } from '../emitter.ts'
 import type { Records } from '../records.ts'
 import { AssignedUnit } from './assigned-unit.ts'
+import type { CheckConditions } from './condition-facts.ts'
 import { DecisionJournal } from './decisions.ts'
 import { type LoadedUnit, ManagedUnit, type ManagedUnitDeps } from './managed-unit.ts'
 import {
@@ -120,7 +121,7 @@ export class Units {
 
   /** Loads a new or changed file. `invalid_argument` names every line that is not understood. */
   async load(file: UnitFile, by: string, signal: AbortSignal): Promise<ManagedUnit> {
-    const loaded = readUnit(file)
+    const loaded = readOwnUnit(file)
     if (loaded.kind === 'refused') throw loaded.error
     const known = this.#units.get(file.name)
     if (this.#assigned.get(file.name)?.wanted) {
@@ -141,6 +142,11 @@ export class Units {
     }
     await unit.load(record, loaded, signal)
     return unit
+  }
+
+  /** Whether a unit's conditions hold on this machine now. */
+  get checkConditions(): CheckConditions {
+    return this.#deps.checkConditions
   }
 
   /** Writes what is not written yet and lets go of the jobs. */
@@ -184,7 +190,7 @@ export class Units {
       ...this.#deps,
       write: (value, signal) => records.put(unitKey(name), value, signal),
     }
-    const unit = new ManagedUnit(deps, record, readUnit(record), this.#journal(name, decisions))
+    const unit = new ManagedUnit(deps, record, readOwnUnit(record), this.#journal(name, decisions))
     this.#units.set(name, unit)
     return unit
   }
@@ -211,4 +217,18 @@ function readUnit(file: UnitFile): LoadedUnit {
   const result = loadUnit(file)
   if (result.kind === 'loaded') return { kind: 'loaded', unit: result.unit }
   return { kind: 'refused', error: unitProblemsError(file.name, result.problems) }
+}
+
+/** Services of one machine do not wait for each other yet; in a fleet they do. */
+function readOwnUnit(file: UnitFile): LoadedUnit {
+  const loaded = readUnit(file)
+  if (loaded.kind === 'refused' || loaded.unit.dependencies.length === 0) return loaded
+  const problems = loaded.unit.dependencies.map(({ directive, unit, place }) => ({
+    ...place,
+    directive,
+    message:
+      `depending on ${unit} is not supported yet for a unit of one machine; ` +
+      'in a fleet (`holon invite`), load the file without -m',
+  }))
+  return { kind: 'refused', error: unitProblemsError(file.name, problems) }
 }

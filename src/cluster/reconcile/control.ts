@@ -8,6 +8,7 @@ import { asHolonError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import { commit, newOperationId } from '../../state/commit.ts'
 import type { State } from '../../state/port.ts'
+import type { ConditionAnswersDeps } from './condition-answers.ts'
 import { ControlView } from './control-view.ts'
 import { type ControlledMachine, Controller, type UnitFacts } from './controller.ts'
 import { type Fitness, type LeaderRecord, leaderKey, reasonToLead } from './leadership.ts'
@@ -29,6 +30,8 @@ export interface ControlDeps {
   readonly sequence: () => number
   readonly ask: (machineId: string, signal: AbortSignal) => Promise<HostedReport>
   readonly facts: (unit: string, spec: number, signal: AbortSignal) => Promise<UnitFacts>
+  readonly text: (unit: string, spec: number, signal: AbortSignal) => Promise<string>
+  readonly askConditions: ConditionAnswersDeps['ask']
   readonly decided: (unit: string, what: string, why: string, slot?: number) => void
   readonly report: (message: string) => void
 }

@@ -13,13 +13,18 @@ import type { Closed } from '../../sched/board-machine.ts'
 import { commit, newOperationId } from '../../state/commit.ts'
 import type { Condition, Delete, Put, State } from '../../state/port.ts'
 import type { PlacementRules } from '../../unit/placement-rules.ts'
+import type { UnitDependency } from '../../unit/service-unit.ts'
 import { type LeaseRecord, leaseKey } from '../lease/record.ts'
+import { Candidates, type KnownPlace } from './candidates.ts'
+import { ConditionAnswers, type ConditionAnswersDeps } from './condition-answers.ts'
 import type { ControlView } from './control-view.ts'
+import { Dependencies } from './dependencies.ts'
 import { evictionPause } from './eviction.ts'
 import type { Placer } from './placer.ts'
+import type { SpecChange } from './plan-dependencies.ts'
 import type { SlotChange } from './plan-slot.ts'
 import { planUnit, type UnitChange, type UnitPlan } from './plan-unit.ts'
-import { slotChange, specKey } from './records.ts'
+import { machinesOf, slotChange, specKey, textKey } from './records.ts'
 import type { Reports } from './reports.ts'
 import type { PlanContext, Presence } from './unit-view.ts'
 
@@ -42,6 +47,7 @@ export interface UnitFacts {
   readonly rules: PlacementRules
   readonly settleMs: number
   readonly readyTimeoutMs: number
+  readonly dependencies: readonly UnitDependency[]
 }
 
 export interface ControllerDeps {
@@ -54,6 +60,9 @@ export interface ControllerDeps {
   readonly machines: () => readonly ControlledMachine[]
   /** Rejects when the text cannot be had or read. */
   readonly facts: (unit: string, spec: number, signal: AbortSignal) => Promise<UnitFacts>
+  readonly text: (unit: string, spec: number, signal: AbortSignal) => Promise<string>
+  /** What a machine says of a unit's conditions. */
+  readonly askConditions: ConditionAnswersDeps['ask']
   readonly decided: (unit: string, what: string, why: string, slot?: number) => void
   readonly report: (message: string) => void
 }
@@ -78,6 +87,9 @@ export class Controller implements Disposable {
     string,
     { readonly spec: number; readonly facts: UnitFacts | undefined }
   >()
+  readonly #answers: ConditionAnswers
+  readonly #candidates: Candidates
+  readonly #dependencies: Dependencies
   #presence = new Map<string, string>()
   #leads = false
   #timer: Timer | undefined
@@ -86,11 +98,20 @@ export class Controller implements Disposable {
   constructor(deps: ControllerDeps, writer: string) {
     this.#deps = deps
     this.#writer = writer
+    const { clock, askConditions: ask, placer } = deps
+    this.#answers = new ConditionAnswers({ clock, ask, changed: (unit) => this.changed(unit) })
+    this.#candidates = new Candidates(placer, this.#answers)
+    this.#dependencies = new Dependencies({
+      ...deps,
+      nameOf: (id) => this.#nameOf(id),
+      waiting: (unit) => this.waiting(unit),
+    })
   }
 
   [Symbol.dispose](): void {
     this.#life.abort()
     this.#timer?.[Symbol.dispose]()
+    this.#answers[Symbol.dispose]()
   }
 
   /** Whether this machine is the one that decides. */
@@ -141,7 +162,8 @@ export class Controller implements Disposable {
   async #look(): Promise<void> {
     const machines = this.#deps.machines()
     this.#seeMachines(machines)
-    for (const unit of [...this.#waiting.keys(), ...this.#unread]) this.#dirty.add(unit)
+    const again = [this.#waiting.keys(), this.#unread, this.#answers.lapsed()]
+    for (const units of again) for (const unit of units) this.#dirty.add(unit)
     this.#unread.clear()
     const { view } = this.#deps
     for (const machineId of view.leases.machines()) {
@@ -154,7 +176,11 @@ export class Controller implements Disposable {
     const context = this.#context(machines)
     const priority = (unit: string) => this.#facts.get(unit)?.facts?.rules.priority ?? 0
     const inOrder = units.toSorted((a, b) => priority(b) - priority(a))
-    const plans = inOrder.map((unit) => this.#plan(unit, context))
+    // What other units are told comes first: they are all planned from it.
+    await Promise.all(inOrder.map((unit) => this.#tellOthers(unit, context.wallMs)))
+    const plans = inOrder
+      .filter((unit) => !this.#isToTell(unit))
+      .map((unit) => this.#plan(unit, context))
     await this.#execute(plans)
   }
 
@@ -188,7 +214,11 @@ export class Controller implements Disposable {
         const spec = view.specs.get(unit)?.record.spec
         if (spec === undefined || this.#facts.get(unit)?.spec === spec) return
         try {
-          this.#facts.set(unit, { spec, facts: await facts(unit, spec, limit.signal) })
+          const read = await facts(unit, spec, limit.signal)
+          this.#facts.set(unit, { spec, facts: read })
+          for (const each of this.#dependencies.learn(unit, read.dependencies)) {
+            this.#dirty.add(each)
+          }
         } catch (error) {
           report(`read the text ${spec} of ${unit}: ${asHolonError(error).message}`)
           this.#facts.set(unit, { spec: 0, facts: this.#facts.get(unit)?.facts })
@@ -198,30 +228,53 @@ export class Controller implements Disposable {
     )
   }
 
+  /** It was started or stopped, and those that this concerns do not know yet. */
+  #isToTell(unit: string): boolean {
+    const record = this.#deps.view.specs.get(unit)?.record
+    if (record?.asked === undefined || record.asked === 'restart') return false
+    return this.#facts.get(unit)?.spec === record.spec
+  }
+
   #plan(unit: string, context: Omit<PlanContext, 'place' | 'everywhere' | 'surplus'>): UnitPlan {
-    const { placer, view } = this.#deps
+    const { view } = this.#deps
     const slots = view.slots(unit)
     const spec = view.specs.get(unit)
     const facts = spec === undefined ? undefined : this.#facts.get(unit)?.facts
-    const places = [...slots.values()].flatMap(({ record }) =>
-      [record.machineId, record.next?.machineId ?? '']
-        .filter((machineId) => machineId !== '')
-        .map((machineId) => ({ slot: record.slot, machineId })),
-    )
-    placer.setUnit(unit, facts?.rules, places)
+    const places = this.#places(unit)
+    const candidates = this.#candidates
+    candidates.setUnit(unit, facts?.rules, places, context.nowMs)
     const { settleMs = 0, readyTimeoutMs = 0 } = facts ?? {}
-    const input = { unit, spec, rules: facts?.rules, settleMs, readyTimeoutMs, slots }
+    const order = this.#dependencies.orderOf(unit, context.wallMs)
+    const lackingMs = this.#dependencies.lackingMs(unit, context.nowMs)
+    const input = {
+      ...{ unit, spec, rules: facts?.rules, settleMs, readyTimeoutMs, slots, order, lackingMs },
+    }
     const plan = planUnit(input, {
       ...context,
-      place: (slot, avoid) => placer.place(unit, slot, avoid),
-      everywhere: () => placer.everywhere(unit),
-      surplus: (count) => placer.surplus(unit, count),
+      place: (slot, avoid) => candidates.place(unit, slot, avoid),
+      everywhere: () => candidates.everywhere(unit, places),
+      surplus: (count) => candidates.surplus(unit, count),
     })
+    this.#dependencies.sawLacking(unit, plan.isLacking, context.nowMs)
     const isMoving =
-      spec?.record.rollout?.status === 'going' || [...slots.values()].some(isUnsettled)
-    if (plan.waiting.size > 0 || isMoving) this.#waiting.set(unit, plan.waiting)
+      spec?.record.rollout?.status === 'going' ||
+      [...slots.values()].some(isUnsettled) ||
+      (order.isAwaited && spec?.record.wanted === true && !spec.record.up)
+    if (plan.waiting.size > 0 || plan.isLacking || isMoving) this.#waiting.set(unit, plan.waiting)
     else this.#waiting.delete(unit)
     return plan
+  }
+
+  /** Where its instances are, second places included. */
+  #places(unit: string): readonly KnownPlace[] {
+    const { reports, view } = this.#deps
+    return [...view.slots(unit).values()].flatMap(({ record }) =>
+      machinesOf(record).map((machineId) => {
+        const hosted = reports.get(machineId, unit, record.slot)
+        const refusedForMs = hosted?.phase === 'refused' ? hosted.forMs : undefined
+        return { slot: record.slot, machineId, refusedForMs }
+      }),
+    )
   }
 
   #context(machines: readonly ControlledMachine[]) {
@@ -250,7 +303,7 @@ export class Controller implements Disposable {
     for (const { unit, changes } of plans) {
       for (const change of changes) {
         if (change.kind === 'slot' && change.lease === undefined) slots.push({ unit, change })
-        else single.push(() => this.#carryOut(unit, change))
+        else single.push(this.#carryingOut(unit, change))
       }
     }
     for (let i = 0; i < slots.length; i += slotsInTxnMax) {
@@ -264,24 +317,60 @@ export class Controller implements Disposable {
     await Promise.all(workers)
   }
 
-  async #carryOut(unit: string, change: UnitChange): Promise<void> {
-    if (change.kind === 'slot') return this.#writeSlots([{ unit, change }])
-    if (change.kind === 'break') return this.#breakLease(change)
+  /** Begun later: what it is compared with is what the plan was made from, as it is now. */
+  #carryingOut(unit: string, change: UnitChange): () => Promise<void> {
+    if (change.kind === 'slot') return () => this.#writeSlots([{ unit, change }])
+    if (change.kind === 'break') return () => this.#breakLease(change)
+    const before = this.#deps.view.specs.get(unit)
+    const { after, what = rolloutText(after), reason } = change
+    return async () => {
+      if (before !== undefined) await this.#writeSpecs([{ before, after, what, reason }])
+    }
+  }
+
+  /** Wishes that follow from one another are written together. */
+  async #writeSpecs(changes: readonly SpecChange[]): Promise<void> {
     const { view, decided } = this.#deps
-    const before = view.specs.get(unit)
-    const key = specKey(unit)
-    const put: Put = { kind: 'put', key, value: change.after, schema: 1 }
-    const revision = await this.#commit([{ key, revision: before?.revision ?? 0 }], [put])
-    if (revision === undefined) return
-    view.wroteSpec({ record: change.after, revision })
-    decided(unit, rolloutText(change.after), change.reason)
-    this.#dirty.add(unit)
+    const puts = await this.#specPuts(changes)
+    const conditions = changes.map(({ before: { record, revision } }) => {
+      return { key: specKey(record.unit), revision }
+    })
+    const revision = await this.#commit(conditions, puts)
+    for (const { after, what, reason } of changes) {
+      const { unit } = after
+      for (const each of [unit, ...this.#dependencies.neighbours(unit)]) this.#dirty.add(each)
+      if (revision === undefined) continue
+      view.wroteSpec({ record: after, revision })
+      if (what !== undefined) decided(unit, what, reason)
+    }
+  }
+
+  /** A text that is given again has another number. */
+  async #specPuts(changes: readonly SpecChange[]): Promise<readonly Put[]> {
+    const { clock, text } = this.#deps
+    using limit = deadline(clock, commitTimeoutMs, this.#life.signal)
+    const puts = changes.map(async ({ before, after, again }): Promise<readonly Put[]> => {
+      const { unit, spec } = after
+      const put: Put = { kind: 'put', key: specKey(unit), value: after, schema: 1 }
+      if (again === undefined) return [put]
+      const value = await text(unit, before.record.spec, limit.signal)
+      return [put, { kind: 'put', key: textKey(unit, spec), value, schema: 1 }]
+    })
+    return (await Promise.all(puts)).flat()
+  }
+
+  /** What was asked of a unit is carried on to those that it concerns. */
+  async #tellOthers(unit: string, wallMs: number): Promise<void> {
+    const record = this.#deps.view.specs.get(unit)?.record
+    if (record?.asked === undefined || this.#facts.get(unit)?.spec !== record.spec) return
+    const spread = this.#dependencies.spread(unit, wallMs)
+    if (spread !== undefined) await this.#writeSpecs(spread.changes)
   }
 
   async #writeSlots(
     slots: readonly { readonly unit: string; readonly change: SlotChange }[],
   ): Promise<void> {
-    const { view, decided } = this.#deps
+    const { view, decided, reports } = this.#deps
     const conditions: Condition[] = []
     const then: (Put | Delete)[] = []
     for (const { change } of slots) {
@@ -298,6 +387,10 @@ export class Controller implements Disposable {
       this.#dirty.add(unit)
       if (revision === undefined) continue
       const { after, slot } = change
+      const left = new Set(machinesOf(after))
+      for (const machineId of machinesOf(change.before?.record)) {
+        if (!left.has(machineId)) reports.taken(machineId, unit, slot)
+      }
       view.wroteSlot(unit, slot, after === undefined ? undefined : { record: after, revision })
       decided(
         unit,

@@ -1,5 +1,8 @@
 /** What the fleet needs of a machine that runs instances: the agent's units, or a simulated one. */
+
+import type { ConditionVerdict } from '../../unit/conditions.ts'
 import type { HeldLease } from '../lease/holder.ts'
+import type { AskedUnit } from './condition-answers.ts'
 
 /**
  * `starting`: not ready yet. `ended`: it was over, and its unit's Restart= asks for no more.
@@ -55,6 +58,8 @@ export interface InstanceHost {
   stop(unit: string, slot: number, why: string, signal: AbortSignal): Promise<void>
   /** All instances that were started under the lease's epoch now end when it does. */
   extend(lease: HeldLease): void
+  /** Whether a unit's conditions hold here now. */
+  checkConditions(about: AskedUnit): ConditionVerdict
   /** `changed` is called whenever `instances` may answer differently. */
   onChange(changed: () => void): void
 }

@@ -18,14 +18,25 @@ export interface PlacerMachine {
 export interface Placer {
   /** All machines, as they are now. */
   setMachines(machines: readonly PlacerMachine[]): void
-  /** Where the unit's instances are, second places included: each by slot. */
+  /**
+   * Where the unit's instances are, second places included: each by slot. `unfit`: machines where
+   * it cannot be for what only they know, each with the reason.
+   */
   setUnit(
     unit: string,
     rules: PlacementRules | undefined,
     places: readonly { readonly slot: number; readonly machineId: string }[],
+    unfit?: ReadonlyMap<string, string>,
   ): void
-  /** The place counts as taken until `setUnit`. */
-  place(unit: string, slot: number, avoid: ReadonlySet<string>): Place
+  /** On one of `among`, where that is given. The place counts as taken until `setUnit`. */
+  place(unit: string, slot: number, avoid: ReadonlySet<string>, among?: readonly string[]): Place
+  /** Machines that would be taken, the best first, at most `countMax`; none of them is. */
+  candidates(
+    unit: string,
+    slot: number,
+    avoid: ReadonlySet<string>,
+    countMax: number,
+  ): readonly string[]
   /** Machines that fit a unit with Global=. */
   everywhere(unit: string): readonly string[]
   /** The slots to give up first, for `count` fewer. */

@@ -35,7 +35,7 @@ export type SlotOutcome =
 export function giveUp(view: UnitView, seen: SeenSlot): SlotOutcome | undefined {
   const { record } = seen
   const reason = view.input.spec?.record.wanted
-    ? 'there are more instances than wanted'
+    ? (view.input.order.mayNotRun ?? 'there are more instances than wanted')
     : 'the unit is not wanted any more'
   if (!record.exclusive) return change(view, seen, undefined, reason)
   if (record.machineId === '') return undefined
@@ -50,6 +50,8 @@ export function giveUp(view: UnitView, seen: SeenSlot): SlotOutcome | undefined 
 export function keep(view: UnitView, slot: number, onlyOn?: string): SlotOutcome | undefined {
   const seen = view.input.slots.get(slot)
   if (seen === undefined || seen.record.machineId === '') {
+    const { startWaits } = view.input.order
+    if (startWaits !== undefined) return wait(slot, startWaits)
     return assign(view, slot, seen, { onlyOn, reason: 'it is wanted and has no place' })
   }
   const { record } = seen

@@ -11,31 +11,52 @@ import { type PlanContext, type UnitPlanInput, UnitView } from './unit-view.ts'
 
 export type UnitChange =
   | Exclude<SlotOutcome, { readonly kind: 'wait' }>
-  | { readonly kind: 'spec'; readonly after: SpecRecord; readonly reason: string }
+  | {
+      readonly kind: 'spec'
+      readonly after: SpecRecord
+      /** For those who read decisions; absent for a rollout. */
+      readonly what?: string
+      readonly reason: string
+    }
+
+type SpecUpdate = Extract<UnitChange, { kind: 'spec' }>
+
+/** A unit is not up any more when too few of it are ready for longer than this. */
+const lackingMsMax = 30_000
 
 export interface UnitPlan {
   readonly unit: string
   readonly changes: readonly UnitChange[]
   /** What cannot be done now, and why: by slot. */
   readonly waiting: ReadonlyMap<number, string>
+  /** It is up, and fewer of it are ready than may be. */
+  readonly isLacking: boolean
 }
 
 export function planUnit(input: UnitPlanInput, context: PlanContext): UnitPlan {
   const view = new UnitView(input, context)
-  const { unit, spec, rules, slots } = input
+  const { unit, spec: stored, rules, slots } = input
   // A text that cannot be read stops nothing.
-  if (spec?.record.wanted && rules === undefined) {
-    return { unit, changes: [], waiting: new Map() }
+  if (stored?.record.wanted && rules === undefined) {
+    return { unit, changes: [], waiting: new Map(), isLacking: false }
   }
-  const wanted = wantedSlots(view)
+  const { mayNotRun, stopWaits } = input.order
+  const all = wantedSlots(view)
+  const wanted = mayNotRun === undefined ? all : new Map<number, string | undefined>()
   const outcomes: SlotOutcome[] = []
   for (const [slot, seen] of slots) {
-    if (!wanted.has(slot)) outcomes.push(...some(giveUp(view, seen)))
+    if (wanted.has(slot)) continue
+    const isHeld = stopWaits !== undefined && seen.record.machineId !== ''
+    outcomes.push(...some(isHeld ? wait(slot, stopWaits) : giveUp(view, seen)))
   }
   for (const [slot, onlyOn] of wanted) outcomes.push(...some(keep(view, slot, onlyOn)))
+  if (mayNotRun !== undefined) {
+    for (const slot of all.keys()) if (!slots.has(slot)) outcomes.push(wait(slot, mayNotRun))
+  }
   const gentle = notTooManyMoves(view, outcomes)
   const rollout = planRollout(view, new Set(gentle.map(({ slot }) => slot)))
-  return collect(view, [...wanted.keys()], [...gentle, ...rollout.slots], rollout.spec)
+  const spec = rollout.spec ?? planUp(view, [...all.keys()])
+  return collect(view, [...wanted.keys()], [...gentle, ...rollout.slots], spec)
 }
 
 function some(outcome: SlotOutcome | undefined): readonly SlotOutcome[] {
@@ -46,7 +67,7 @@ function collect(
   view: UnitView,
   wanted: readonly number[],
   outcomes: readonly SlotOutcome[],
-  spec: Extract<UnitChange, { kind: 'spec' }> | undefined,
+  spec: SpecUpdate | undefined,
 ): UnitPlan {
   const changes: UnitChange[] = spec === undefined ? [] : [spec]
   const waiting = new Map<number, string>()
@@ -62,7 +83,42 @@ function collect(
     if (seen === undefined || settled.has(slot) || view.isReady(seen)) continue
     waiting.set(slot, `it is not ready yet on ${view.context.nameOf(seen.record.machineId)}`)
   }
-  return { unit: view.input.unit, changes, waiting }
+  return { unit: view.input.unit, changes, waiting, isLacking: isLacking(view, wanted.length) }
+}
+
+/**
+ * Whether the unit is up, for those that wait for it or are bound to it. It takes a while until it
+ * counts as not up any more: a lost instance is replaced sooner.
+ */
+function planUp(view: UnitView, wanted: readonly number[]): SpecUpdate | undefined {
+  const { order, spec, slots, lackingMs } = view.input
+  if (!order.isAwaited || spec === undefined || !spec.record.wanted) return undefined
+  const { record } = spec
+  if (record.up) {
+    if (lackingMs < lackingMsMax) return undefined
+    const reason = 'too few of it are ready, for too long'
+    return { kind: 'spec', after: { ...record, up: false }, what: 'not up', reason }
+  }
+  const isUp = wanted.every((slot) => {
+    const seen = slots.get(slot)
+    return seen !== undefined && seen.record.machineId !== '' && view.isSettled(seen)
+  })
+  if (!isUp) return undefined
+  const reason = 'all of its instances are ready'
+  return { kind: 'spec', after: { ...record, up: true }, what: 'up', reason }
+}
+
+/** What is not known of, or is left where it is for a fault of the network, may well be ready. */
+function isLacking(view: UnitView, wanted: number): boolean {
+  const { context, input } = view
+  if (!input.order.isAwaited || input.spec?.record.up !== true) return false
+  const maybe = [...input.slots.values()].filter((seen) => {
+    const { machineId } = seen.record
+    const presence = context.presence(machineId)
+    if (presence === 'up') return !context.hasReported(machineId) || view.isReady(seen)
+    return presence === 'silent' && context.evictionsPaused(machineId) !== undefined
+  })
+  return maybe.length < Math.min(wanted, Math.max(1, view.floor))
 }
 
 /** Second places are made some at a time, as a rollout goes. */

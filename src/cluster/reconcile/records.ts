@@ -49,6 +49,10 @@ export interface SpecRecord {
   /** The texts that were given, oldest first; the last ten. */
   readonly history: readonly GivenSpec[]
   readonly rollout?: RolloutRecord
+  /** What was asked of it, while units that depend on it, or it on them, are still to be told. */
+  readonly asked?: 'start' | 'stop' | 'restart'
+  /** All of its instances were ready since it is wanted, and enough are. See plan-dependencies. */
+  readonly up?: boolean
 }
 
 export interface GivenSpec {
@@ -57,6 +61,21 @@ export interface GivenSpec {
   readonly by: string
   /** "rolled back: web.service/2 did not become ready on n3" */
   readonly note?: string
+}
+
+const historyMax = 10
+
+/** A text under the next number: what changes of the record. */
+export function givenAgain(
+  before: SpecRecord | undefined,
+  by: string,
+  atMs: number,
+  note?: string,
+) {
+  const history = before?.history ?? []
+  const spec = 1 + Math.max(0, ...history.map((each) => each.spec))
+  const given: GivenSpec = { spec, atMs, by, ...(note === undefined ? {} : { note }) }
+  return { spec, changedAtMs: atMs, by, history: [...history, given].slice(-historyMax) } as const
 }
 
 /** The change from one text to another, while it goes on and after. */

@@ -21,14 +21,23 @@ export interface ReportsDeps {
 }
 
 interface Told {
-  readonly sequence: number
+  /** Undefined: it is to be asked again, whatever its number. */
+  readonly sequence: number | undefined
   readonly atMs: number
-  readonly instances: ReadonlyMap<string, HostedInstance>
+  readonly instances: Map<string, HostedInstance>
+  /** Of which something runs there. */
+  readonly units: ReadonlySet<string>
+}
+
+function isRunning({ phase }: HostedInstance): boolean {
+  return phase === 'starting' || phase === 'ready' || phase === 'stopping'
 }
 
 export class Reports implements Disposable {
   readonly #deps: ReportsDeps
   readonly #told = new Map<string, Told>()
+  /** By unit, machines where something of it runs, or may. */
+  readonly #running = new Map<string, Set<string>>()
   readonly #asking = new Set<string>()
   readonly #life = new AbortController()
 
@@ -59,9 +68,38 @@ export class Reports implements Disposable {
     return { ...instance, forMs: instance.forMs + this.#deps.clock.nowMs() - told.atMs }
   }
 
+  /** Machines where something of the unit runs, or may. */
+  running(unit: string): Iterable<string> {
+    return this.#running.get(unit) ?? []
+  }
+
+  /**
+   * An instance is not to be there any more. What the machine said of it counts no more, and it
+   * counts as one where the unit runs, until it says otherwise: it is asked again.
+   */
+  taken(machineId: string, unit: string, slot: number): void {
+    const told = this.#told.get(machineId)
+    if (told === undefined) return
+    told.instances.delete(workName(unit, slot))
+    this.#tell(machineId, { ...told, sequence: undefined, units: new Set([...told.units, unit]) })
+  }
+
   /** What it said counts no more: it left, or it is to be asked afresh. */
   forget(machineId: string): void {
-    this.#told.delete(machineId)
+    this.#tell(machineId, undefined)
+  }
+
+  #tell(machineId: string, told: Told | undefined): void {
+    for (const unit of this.#told.get(machineId)?.units ?? []) {
+      const machines = this.#running.get(unit)
+      machines?.delete(machineId)
+      if (machines?.size === 0) this.#running.delete(unit)
+    }
+    if (told === undefined) this.#told.delete(machineId)
+    else this.#told.set(machineId, told)
+    for (const unit of told?.units ?? []) {
+      this.#running.set(unit, (this.#running.get(unit) ?? new Set()).add(machineId))
+    }
   }
 
   /** A failure is no news: the next beat has it asked again. */
@@ -71,7 +109,9 @@ export class Reports implements Disposable {
     try {
       const { sequence, instances } = await ask(machineId, limit.signal)
       const named = instances.map((each) => [workName(each.unit, each.slot), each] as const)
-      this.#told.set(machineId, { sequence, atMs: clock.nowMs(), instances: new Map(named) })
+      const units = new Set(instances.filter(isRunning).map(({ unit }) => unit))
+      const told = { sequence, atMs: clock.nowMs(), instances: new Map(named), units }
+      this.#tell(machineId, told)
       changed(machineId)
     } catch {
       // It is silent, or will be asked again.

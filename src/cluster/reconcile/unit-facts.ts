@@ -13,10 +13,11 @@ const noTimeoutMs = 10 * 60_000
 export function unitFacts(name: string, text: string): UnitFacts {
   const loaded = loadUnit({ name, text })
   if (loaded.kind === 'refused') throw unitProblemsError(name, loaded.problems)
-  const { placement, type, timeoutStartMs } = loaded.unit
+  const { dependencies, placement, type, timeoutStartMs } = loaded.unit
   const tells = type === 'notify' || type === 'oneshot'
   return {
     rules: placement,
+    dependencies,
     settleMs: tells ? 0 : settleMs,
     readyTimeoutMs: (timeoutStartMs === 0 ? noTimeoutMs : timeoutStartMs) + readyMarginMs,
   }

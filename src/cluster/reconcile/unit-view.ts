@@ -4,6 +4,7 @@ import type { ObservedLease } from '../lease/observer.ts'
 import { isVoid } from '../lease/record.ts'
 import type { SeenSlot } from './control-view.ts'
 import type { HostedInstance } from './host.ts'
+import type { UnitOrder } from './plan-dependencies.ts'
 import type { SlotFailure, SpecRecord, Stored } from './records.ts'
 
 /** `silent`: suspected to be dead. `gone`: not in the fleet any more. */
@@ -46,6 +47,10 @@ export interface UnitPlanInput {
   /** An instance that is not ready after this is a bad one, to a rollout. */
   readonly readyTimeoutMs: number
   readonly slots: ReadonlyMap<number, SeenSlot>
+  /** What other units mean for it. */
+  readonly order: UnitOrder
+  /** For how long it is up with fewer ready than may be; 0 when enough are. */
+  readonly lackingMs: number
 }
 
 /** A failed instance is tried elsewhere after this, and twice as long each time. */

@@ -9,6 +9,7 @@ import type { MachineIntent } from '../../kernel/types.ts'
 import { commit, newOperationId, patiently, update } from '../../state/commit.ts'
 import type { Entry, Listing, SignalOptions, State } from '../../state/port.ts'
 import {
+  givenAgain,
   intentKey,
   parseSlot,
   parseSpec,
@@ -34,7 +35,6 @@ export interface GivenText {
   readonly sourcePath?: string
 }
 
-const historyMax = 10
 /** How long a state that does not answer is asked again. */
 const patienceMs = 6_000
 
@@ -58,33 +58,31 @@ export class UnitVerbs {
   }
 
   async #give(
-    given: GivenText,
+    file: GivenText,
     by: string,
     /** Set when the text counts as a new one even if it is not, and is wanted running. */
     anew: { readonly wanted?: true },
     { signal }: SignalOptions,
   ): Promise<SpecRecord> {
     const { clock, random, state } = this.#deps
-    const { unit, text, sourcePath } = given
+    const { unit, text, sourcePath } = file
     while (true) {
       const entry = await this.#get(specKey(unit), signal)
       const before = entry === undefined ? undefined : parseSpec(entry.value)
       const isKnown = before !== undefined && (await this.#textOf(before, signal)) === text
       if (isKnown && anew.wanted === undefined) return before
-      const spec = 1 + Math.max(0, ...(before?.history ?? []).map((each) => each.spec))
-      const atMs = clock.wallMs()
+      const given = givenAgain(before, by, clock.wallMs())
       const after: SpecRecord = {
         unit,
         wanted: false,
         enabled: false,
         ...before,
         ...anew,
-        spec,
-        changedAtMs: atMs,
-        by,
-        history: [...(before?.history ?? []), { spec, atMs, by }].slice(-historyMax),
+        ...askedBy(before, anew),
+        ...given,
         ...(sourcePath === undefined ? {} : { sourcePath }),
       }
+      const { spec } = given
       const result = await commit(
         { clock, random },
         state,
@@ -103,8 +101,12 @@ export class UnitVerbs {
     }
   }
 
+  /** Units that depend on it are told by the leader. */
   want(unit: string, wanted: boolean, by: string, options: SignalOptions): Promise<void> {
-    return this.#change(unit, { wanted, by }, options)
+    const asked = wanted ? ('start' as const) : ('stop' as const)
+    const change = (before: SpecRecord) =>
+      before.wanted === wanted ? { by, asked } : { by, wanted, asked, up: false }
+    return this.#change(unit, change, options)
   }
 
   enable(unit: string, enabled: boolean, by: string, options: SignalOptions): Promise<void> {
@@ -202,7 +204,7 @@ export class UnitVerbs {
 
   async #change(
     unit: string,
-    change: Partial<SpecRecord>,
+    change: Partial<SpecRecord> | ((before: SpecRecord) => Partial<SpecRecord>),
     { signal }: SignalOptions,
   ): Promise<void> {
     const { clock, random, state } = this.#deps
@@ -216,13 +218,25 @@ export class UnitVerbs {
             throw notKnown(unit)
           }
           const before = parseSpec(entry.value)
-          const after = { ...before, ...change, changedAtMs: clock.wallMs() }
+          const changed = typeof change === 'function' ? change(before) : change
+          const after = { ...before, ...changed, changedAtMs: clock.wallMs() }
           return { kind: 'put', value: after, schema: 1 }
         },
         { signal: limit, writer: this.#writer },
       )
     await patiently(clock, patienceMs, signal, write)
   }
+}
+
+/** A restart of what runs is passed on; else it is a start, as is a changed text. */
+function askedBy(
+  before: SpecRecord | undefined,
+  { wanted }: { readonly wanted?: true },
+): Pick<SpecRecord, 'asked'> {
+  if (before?.wanted) {
+    return { asked: wanted || before.asked === 'restart' ? 'restart' : 'start' }
+  }
+  return wanted ? { asked: 'start' } : {}
 }
 
 function notKnown(unit: string): HolonError {

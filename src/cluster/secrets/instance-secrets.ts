@@ -12,7 +12,9 @@ import { asHolonError, HolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
 import type { SecretValue } from '../../kernel/secrets.ts'
 import type { CallOptions } from '../../kernel/types.ts'
+import type { ConditionVerdict } from '../../unit/conditions.ts'
 import type { MachineKey } from '../identity/machine-key.ts'
+import type { AskedUnit } from '../reconcile/condition-answers.ts'
 import type { HostedInstance, InstanceHost, StartOrder } from '../reconcile/host.ts'
 import type { SlotRecord } from '../reconcile/records.ts'
 import { notItsSecret, type SecretWish, secretsInText } from './fleet-secrets.ts'
@@ -125,6 +127,10 @@ export class SecretsHost implements InstanceHost {
 
   extend(...args: Parameters<InstanceHost['extend']>): void {
     this.#host.extend(...args)
+  }
+
+  checkConditions(about: AskedUnit): ConditionVerdict {
+    return this.#host.checkConditions(about)
   }
 
   onChange(changed: () => void): void {

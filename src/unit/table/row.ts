@@ -42,6 +42,8 @@ export interface Directive {
   readonly reason: string
   /** Of a harmless directive: why just this value is refused, or undefined. */
   readonly refusal?: (value: string) => string | undefined
+  /** Of an honoured directive: why just this value changes nothing, or undefined. */
+  readonly idle?: (value: string) => string | undefined
 }
 
 export type Row = readonly [name: string, kind: ValueKind, meaning: string]
@@ -65,6 +67,15 @@ export function isList(kind: ValueKind): boolean {
 
 export function honoured(section: SectionName, rows: readonly Row[]): readonly Directive[] {
   return rows.map((row) => directive(section, 'honoured', row, ''))
+}
+
+/** Honoured, but for values of which `idle` says why they change nothing. */
+export function honouredUnless(
+  section: SectionName,
+  idle: (value: string) => string | undefined,
+  rows: readonly Row[],
+): readonly Directive[] {
+  return rows.map((row) => ({ ...directive(section, 'honoured', row, ''), idle }))
 }
 
 export function harmless(

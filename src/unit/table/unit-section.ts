@@ -1,15 +1,20 @@
 /** [Unit] and [Install], see systemd.unit(5). */
-import { type Directive, harmless, honoured, type Row, refused } from './row.ts'
-import {
-  conflictRefusal,
-  installRefusal,
-  orderingRefusal,
-  requirementRefusal,
-} from './well-known.ts'
+import { type Directive, harmless, honoured, honouredUnless, type Row, refused } from './row.ts'
+import { conflictUnits, installRefusal, orderingUnits, requirementUnits } from './well-known.ts'
 
-const notYetDependencies = 'dependencies between units come later'
+const notYetDependencies = 'dependencies of this kind come later'
 
 const booted = 'Holon starts units on a booted host, where these targets have been reached'
+
+const ending = 'it says that the unit ends when the host goes down, which is so'
+
+/** Why a list of units changes nothing: none of them is a service of the fleet. */
+function idleAmong(unitsOf: typeof orderingUnits, reason: string) {
+  return (value: string): string | undefined => {
+    const units = unitsOf(value)
+    return units.kind === 'ok' && units.value.length === 0 ? reason : undefined
+  }
+}
 
 // The same tests exist as Condition… (the unit is skipped) and Assert… (starting it fails).
 type Test = readonly [name: string, meaning: string]
@@ -79,33 +84,20 @@ export const unitSection: readonly Directive[] = [
     ['StartLimitInterval', 'time span', 'The older spelling of StartLimitIntervalSec=.'],
     ['StartLimitBurst', 'number', 'How many starts the window allows, 5 if not given.'],
   ]),
-  ...harmless(
-    'Unit',
-    booted,
-    [
-      ['After', 'units', 'Started after these units.'],
-      ['Before', 'units', 'Started before these units.'],
-    ],
-    orderingRefusal,
-  ),
-  ...harmless(
-    'Unit',
-    booted,
-    [
-      ['Wants', 'units', 'Starts these units with it, if they can be.'],
-      ['Requires', 'units', 'Starts these units with it; fails and stops with them.'],
-      ['Requisite', 'units', 'Fails to start unless these units are running.'],
-      ['BindsTo', 'units', 'As Requires=, and stops when they end for any reason.'],
-      ['PartOf', 'units', 'Stopped and restarted together with these units.'],
-    ],
-    requirementRefusal,
-  ),
-  ...harmless(
-    'Unit',
-    'it says that the unit ends when the host goes down, which is so',
-    [['Conflicts', 'units', 'Stops these units when it starts, and the other way round.']],
-    conflictRefusal,
-  ),
+  ...honouredUnless('Unit', idleAmong(orderingUnits, booted), [
+    ['After', 'units', 'Started after these services are up, stopped before them.'],
+    ['Before', 'units', 'Started before these services, stopped after them.'],
+  ]),
+  ...honouredUnless('Unit', idleAmong(requirementUnits, booted), [
+    ['Wants', 'units', 'Starts these services with it, if the fleet has them.'],
+    ['Requires', 'units', 'Starts these services with it; stops and restarts with them.'],
+    ['Requisite', 'units', 'As Requires=, but waits until these are up and starts none of them.'],
+    ['BindsTo', 'units', 'As Requires=, and does not run while these are not up for any reason.'],
+    ['PartOf', 'units', 'Stopped and restarted together with these services.'],
+  ]),
+  ...honouredUnless('Unit', idleAmong(conflictUnits, ending), [
+    ['Conflicts', 'units', 'Stops these services when it starts, and the other way round.'],
+  ]),
   ...harmless('Unit', "it orders the unit within the host's own boot and shutdown only", [
     ['DefaultDependencies', 'boolean', 'Adds the usual order against boot and shutdown targets.'],
   ]),

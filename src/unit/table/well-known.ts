@@ -1,7 +1,10 @@
 /**
  * Names of units that every systemd host has, see systemd.special(7). Holon starts units when the
- * host has booted, so waiting for these changes nothing; other units are another matter.
+ * host has booted, so waiting for these changes nothing. Services are the fleet's own; what else
+ * there is is refused.
  */
+import { unitNameError } from '../unit-name.ts'
+import { bad, ok, type Parsed } from '../values.ts'
 import { trimWhitespace } from '../words.ts'
 
 // A booted host has reached these, or never will.
@@ -40,30 +43,36 @@ const hostOwn: readonly RegExp[] = [
   /.\.(mount|device|swap)$/,
 ]
 
-/** For After= and Before=: why waiting for one of `value`'s units would matter. */
-export function orderingRefusal(value: string): string | undefined {
-  return firstRefusal(value, (name) =>
+/** For After= and Before=: those of `value`'s units that are not the host's own; why not, if bad. */
+export function orderingUnits(value: string): Parsed<readonly string[]> {
+  const isHost = (name: string) =>
     reached.has(name) || occasional.has(name) || hostOwn.some((pattern) => pattern.test(name))
-      ? undefined
-      : `ordering against ${name} is not supported yet; only well-known targets may stand here`,
-  )
+  return servicesOf(value, 'ordering against', isHost)
 }
 
-/** For Wants=, Requires= and the like: why wanting one of `value`'s units would matter. */
-export function requirementRefusal(value: string): string | undefined {
-  return firstRefusal(value, (name) =>
-    reached.has(name)
-      ? undefined
-      : `depending on ${name} is not supported yet; only targets of a booted host may stand here`,
-  )
+/** For Wants=, Requires= and the like, likewise. */
+export function requirementUnits(value: string): Parsed<readonly string[]> {
+  return servicesOf(value, 'depending on', (name) => reached.has(name))
 }
 
-/** For Conflicts=: why it is not just the usual conflict with the machine's shutdown. */
-export function conflictRefusal(value: string): string | undefined {
-  return firstRefusal(value, (name) =>
-    atTheEnd.has(name)
-      ? undefined
-      : `conflicting with ${name} is not supported yet; only shutdown's targets may stand here`,
+/** For Conflicts=, likewise. */
+export function conflictUnits(value: string): Parsed<readonly string[]> {
+  return servicesOf(value, 'conflicting with', (name) => atTheEnd.has(name))
+}
+
+function servicesOf(
+  value: string,
+  relation: string,
+  isHost: (name: string) => boolean,
+): Parsed<readonly string[]> {
+  const names = namesIn(value).filter((name) => !isHost(name))
+  const wrong = names.find(
+    (name) => unitNameError(name) !== undefined || hostOwn.some((pattern) => pattern.test(name)),
+  )
+  if (wrong === undefined) return ok(names)
+  return bad(
+    `${relation} ${wrong} is not supported yet; only services of the fleet ` +
+      'and well-known targets may stand here',
   )
 }
 
@@ -89,10 +98,15 @@ function firstRefusal(
   value: string,
   refusalOf: (name: string) => string | undefined,
 ): string | undefined {
-  const names = trimWhitespace(value).split(/[ \t]+/)
-  for (const name of names) {
-    const refusal = name === '' ? undefined : refusalOf(name)
+  for (const name of namesIn(value)) {
+    const refusal = refusalOf(name)
     if (refusal !== undefined) return refusal
   }
   return undefined
+}
+
+function namesIn(value: string): readonly string[] {
+  return trimWhitespace(value)
+    .split(/[ \t]+/)
+    .filter((name) => name !== '')
 }
