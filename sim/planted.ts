@@ -98,8 +98,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   ]),
   bug('a claim does not compare the slot', 'lease', 400, [
     `${lease}/holder.ts`,
-    'this.#commit([...conditions, lease], then, signal)',
-    'this.#commit([lease], then, signal)',
+    'this.#commit([...conditions, lease], then, limit.signal)',
+    'this.#commit([lease], then, limit.signal)',
   ]),
   bug('slots are written without comparing them', 'chaos', 200, [
     `${reconcile}/records.ts`,

@@ -2,13 +2,14 @@
  * Whether a busy machine is taken for a dead one: five machines that have no idle processor for an
  * hour, agents that stand still for up to a second at random moments as a collector of garbage would
  * have them, and questions to all machines each second. Nothing is broken, so nothing may be started
- * anew, neither what may run twice nor what must not.
+ * anew, neither what may run twice nor what must not. The disks are in memory: machines of a lab
+ * have one disk together, which answers none of them for seconds when others write a lot to it.
  *
  *     HOLON_MINUTES=60
  *     HOLON_LOAD_NICE=0   of what keeps the processors busy
  */
-import type { ChildProcess } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Lab } from '../../test/lab/harness.ts'
@@ -24,9 +25,12 @@ const settleMs = 20_000
 export async function loadBench(): Promise<readonly Comparison[]> {
   const dir = mkdtempSync('/opt/holon-load-')
   const log = join(dir, 'starts')
+  const disks = join(dir, 'disks')
+  mkdirSync(disks)
+  execFileSync('mount', ['-t', 'tmpfs', 'holon-bench', disks])
   const children: ChildProcess[] = []
   try {
-    await using lab = await Lab.up(machines.length, { name: 'load' })
+    await using lab = await Lab.up(machines.length, { name: 'load', dir: join(disks, 'lab') })
     writeFileSync(log, '')
     for (const [unit, partition] of Object.entries(units)) {
       const path = join(dir, unit)
@@ -70,6 +74,7 @@ export async function loadBench(): Promise<readonly Comparison[]> {
     return [{ what, ours: anew, peer: 0, unit: '', ratio: anew, bar: '0', met: anew === 0 }]
   } finally {
     for (const child of children) child.kill('SIGKILL')
+    execFileSync('umount', [disks])
     rmSync(dir, { recursive: true, force: true })
   }
 }

@@ -30,6 +30,8 @@ export interface LabOptions {
   readonly name: string
   /** Default: joined. */
   readonly join?: boolean
+  /** Where their disks are. Default: as `holon lab` has it. */
+  readonly dir?: string
 }
 
 export interface CommandOptions {
@@ -56,8 +58,9 @@ export class Lab implements AsyncDisposable {
     await removeLeftLabs()
     const lab = new Lab(options.name)
     const single = options.join === false ? ['--no-join'] : []
+    const dir = options.dir === undefined ? [] : ['--dir', options.dir]
     try {
-      await lab.ok(['up', ...single, String(count)])
+      await lab.ok(['up', ...single, ...dir, String(count)])
     } catch (error) {
       await lab[Symbol.asyncDispose]()
       throw error

@@ -104,7 +104,9 @@ export class LeaseHolder implements Disposable {
       const { record, revision } = this.#known
       const { if: conditions, then } = change(record.epoch)
       const lease = { key: leaseKey(this.#machineId), revision }
-      return this.#commit([...conditions, lease], then, signal)
+      // Renewals wait for their turn meanwhile.
+      using limit = deadline(this.#deps.clock, 2 * leaseTimes.renewMs, signal)
+      return await this.#commit([...conditions, lease], then, limit.signal)
     })
   }
 
