@@ -7,12 +7,13 @@
  *     HOLON_FAULTS=30   how many faults of each kind
  *     HOLON_KINDS=kill,both
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MachineInfo, UnitStatus } from '../../src/kernel/types.ts'
-import { Lab } from '../../test/lab/harness.ts'
+import type { Lab } from '../../test/lab/harness.ts'
 import type { Comparison } from '../measure.ts'
+import { withMemoryLab } from './memory-lab.ts'
 
 const machines = ['n1', 'n2', 'n3', 'n4', 'n5'] as const
 const available = 'many.service'
@@ -47,22 +48,17 @@ interface Start {
   readonly machine: string
 }
 
-export async function failoverBench(): Promise<readonly Comparison[]> {
-  const dir = mkdtempSync('/opt/holon-failover-')
-  try {
-    await using lab = await Lab.up(machines.length, { name: 'failover' })
+export function failoverBench(): Promise<readonly Comparison[]> {
+  return withMemoryLab(machines.length, 'failover', async (lab, dir) => {
     const bench = new Failovers(lab, dir)
     await bench.begin()
     const rows: Comparison[] = []
     const wanted = process.env['HOLON_KINDS']?.split(',') ?? Object.keys(kinds)
     for (const [name, kind] of Object.entries(kinds)) {
-      if (!wanted.includes(name)) continue
-      rows.push(...(await bench.measure(name, kind)))
+      if (wanted.includes(name)) rows.push(...(await bench.measure(name, kind)))
     }
     return rows
-  } finally {
-    rmSync(dir, { recursive: true, force: true })
-  }
+  })
 }
 
 class Failovers {
