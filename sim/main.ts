@@ -2,7 +2,7 @@
  * `npm run sim -- --seed N`: simulated fleets under faults, one for each seed.
  *
  *     --count M     so many seeds from N on
- *     --family F    chaos (faults, then healed), loss, drain, order, outage or silence
+ *     --family F    chaos (faults, then healed), loss, drain, order, outage, silence or timers
  *     --jobs J      so many processes at once
  *     --hours H     seed after seed for so long
  *     --twice       each seed again: both traces must be the same

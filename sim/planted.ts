@@ -221,12 +221,62 @@ export const plantedBugs: readonly PlantedBug[] = [
     'const isUp = wanted.some((slot) => {',
   ]),
   bug('a unit that was stopped still counts as up', 'order', 100, [
-    `${reconcile}/verbs.ts`,
-    '{ by, wanted, asked, up: false }',
-    '{ by, wanted, asked }',
+    `${reconcile}/rounds.ts`,
+    "wanted: false, asked: 'stop', up: false }",
+    "wanted: false, asked: 'stop' }",
   ], [
-    `${reconcile}/plan-dependencies.ts`,
-    'const changed = { wanted, asked, up: false, by, changedAtMs: view.wallMs }',
-    'const changed = { wanted, asked, by, changedAtMs: view.wallMs }',
+    `${reconcile}/rounds.ts`,
+    "wanted: true, asked: 'start', up: false, round }",
+    "wanted: true, asked: 'start', round }",
+  ]),
+  bug('a timer fires without comparing what it was decided from', 'timers', 30, [
+    `${reconcile}/timers.ts`,
+    '[condition(own), condition(target)],',
+    '[],',
+  ]),
+  bug('a firing is recorded before its unit is started', 'timers', 60, [
+    `${reconcile}/timers.ts`,
+    `    const revision = await commit(
+      [condition(own), condition(target)],
+      [putSpec(after), putSpec(begun)],
+    )`,
+    `    const first = await commit([condition(own)], [putSpec(after)])
+    const revision = await commit([condition(target)], [putSpec(begun)])`,
+  ], [
+    `${reconcile}/timers.ts`,
+    'view.wroteSpec({ record: after, revision })',
+    'if (first !== undefined) view.wroteSpec({ record: after, revision: first })',
+  ]),
+  bug('a unit is started before the firing is recorded', 'timers', 60, [
+    `${reconcile}/timers.ts`,
+    `    const revision = await commit(
+      [condition(own), condition(target)],
+      [putSpec(after), putSpec(begun)],
+    )`,
+    `    const first = await commit([condition(target)], [putSpec(begun)])
+    const revision = await commit([condition(own)], [putSpec(after)])`,
+  ], [
+    `${reconcile}/timers.ts`,
+    'view.wroteSpec({ record: begun, revision })',
+    'if (first !== undefined) view.wroteSpec({ record: begun, revision: first })',
+  ]),
+  bug('what was there before in a slot is taken for what is', 'timers', 30, [
+    `${reconcile}/plan-slot.ts`,
+    "return input.rules?.partition === 'at-most' ? 1 : Math.floor(context.wallMs)",
+    'return 1',
+  ]),
+  bug('what has ended is run again when its machine is lost', 'timers', 30, [
+    `${reconcile}/plan-slot.ts`,
+    'if (hasEnded(record, view.input.spec?.record)) return undefined',
+    '',
+  ]),
+  bug('a machine that comes back does not know what has ended there', 'chaos', 300, [
+    `${reconcile}/assigned-work.ts`,
+    'if (record.ended !== undefined) this.#ended.set(workName(record.unit, record.slot), record)',
+    '',
+  ], [
+    `${reconcile}/assigned-work.ts`,
+    'this.#take({ record, revision: 0 })',
+    'this.#take({ record: { ...record, ended: undefined }, revision: 0 })',
   ]),
 ]

@@ -47,6 +47,7 @@ import { unitCompiler } from './units/compile.ts'
 import { conditionChecker } from './units/condition-facts.ts'
 import { Credentials } from './units/credentials.ts'
 import type { Instance } from './units/instance.ts'
+import { MachineTimers } from './units/machine-timers.ts'
 import { Units } from './units/units.ts'
 import type { Caller } from './users.ts'
 
@@ -88,6 +89,7 @@ export class LocalMachine implements AsyncDisposable {
   readonly #units: Units
   readonly #credentials: Credentials
   readonly #secrets: MachineSecrets
+  readonly #timers: MachineTimers
   readonly #runs: Runs
   readonly #target: MachineTargetDeps
 
@@ -140,6 +142,7 @@ export class LocalMachine implements AsyncDisposable {
     this.#credentials = new Credentials({ runtimeDir, uid: host.uid, report })
     this.#secrets = this.#makeSecrets()
     this.#units = this.#makeUnits()
+    this.#timers = this.#makeTimers()
     this.#target = this.#makeTarget()
   }
 
@@ -159,9 +162,11 @@ export class LocalMachine implements AsyncDisposable {
     this.#ends.use(this.etcd)
     this.#ends.defer(() => this.#runs.close())
     this.#ends.defer(() => this.#units.close())
+    this.#ends.defer(() => this.#timers.close())
     this.#ends.use(this.#background)
     await this.#runs.open(signal)
     await this.#units.open(signal)
+    await this.#timers.open(signal)
   }
 
   /** The fleet's instances here. */
@@ -217,6 +222,7 @@ export class LocalMachine implements AsyncDisposable {
 
   /** Stops every job; resolves when they have ended. */
   async stopJobs(signal: AbortSignal): Promise<void> {
+    this.#timers[Symbol.dispose]()
     await Promise.all([
       ...this.#units.own().map((unit) => unit.stopAll('holon down --all', signal)),
       ...this.#units.assigned().map((unit) => unit.endAll('holon down --all', signal)),
@@ -324,7 +330,7 @@ export class LocalMachine implements AsyncDisposable {
 
   #makeUnits(): Units {
     const shared = this.#shared()
-    const { host, random, report } = this.#deps
+    const { host, report } = this.#deps
     const facts = {
       host,
       users: this.#users,
@@ -349,10 +355,28 @@ export class LocalMachine implements AsyncDisposable {
         listDir(this.#job(`unit/${unit}`))
           .map(Number)
           .filter(Number.isInteger),
-      records: new Records({ random, state: this.state, writer: `agent ${shared.machine}` }),
+      records: this.#records(),
       runInBackground: (what, work, timeoutMs) => this.#background.run(what, timeoutMs, work),
       report,
     })
+  }
+
+  #makeTimers(): MachineTimers {
+    const { clock, report } = this.#deps
+    return new MachineTimers({
+      clock,
+      report,
+      machine: this.#options.machine,
+      bootId: this.#proc.bootId,
+      records: this.#records(),
+      units: this.#units,
+      runInBackground: (what, work, timeoutMs) => this.#background.run(what, timeoutMs, work),
+    })
+  }
+
+  #records(): Records {
+    const { random } = this.#deps
+    return new Records({ random, state: this.state, writer: `agent ${this.#options.machine}` })
   }
 
   #makeTarget(): MachineTargetDeps {
@@ -368,6 +392,7 @@ export class LocalMachine implements AsyncDisposable {
         { machine, unitsByKeeper: () => this.#unitsByKeeper() },
       ),
       units: this.#units,
+      timers: this.#timers,
       unitStatus: {
         machine,
         cgroups: (job) => jobCgroups(this.#cgroups, job),

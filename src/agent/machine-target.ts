@@ -17,12 +17,16 @@ import type {
   RunSpec,
   UnitListing,
 } from '../kernel/types.ts'
+import { isTimerName } from '../unit/timer-unit.ts'
 import type { LogCopies } from './log-copies.ts'
 import type { Logs } from './logs.ts'
 import type { MachineSecrets } from './machine-secrets.ts'
 import type { ProcessTable } from './process-table.ts'
 import { RunTarget } from './runs/run-target.ts'
 import type { Runs } from './runs/runs.ts'
+import type { MachineTimers } from './units/machine-timers.ts'
+import type { ManagedTimer } from './units/managed-timer.ts'
+import { TimerTarget } from './units/timer-target.ts'
 import { type UnitStatusDeps, unitStatus } from './units/unit-status.ts'
 import { UnitTarget } from './units/unit-target.ts'
 import type { Units } from './units/units.ts'
@@ -34,6 +38,7 @@ export interface MachineTargetDeps {
   readonly proc: ProcFs
   readonly processTable: ProcessTable
   readonly units: Units
+  readonly timers: MachineTimers
   readonly unitStatus: UnitStatusDeps
   readonly runs: Runs
   readonly logs: Logs
@@ -85,19 +90,22 @@ export class MachineTarget implements MachinePart {
 
   async units(): Promise<UnitListing> {
     const units = this.#deps.units.list()
-    return {
-      units: units.map((unit) => unitStatus(this.#deps.unitStatus, unit, false)),
-      missing: [],
-    }
+    const services = units.map((unit) => unitStatus(this.#deps.unitStatus, unit, false))
+    const timers = this.#deps.timers.list().map((timer) => timer.status())
+    return { units: [...services, ...timers], missing: [] }
   }
 
   async unit(name: string): Promise<Unit> {
+    if (isTimerName(name)) return this.#timerTarget(this.#deps.timers.find(name))
     return this.#unitTarget(this.#deps.units.find(name))
   }
 
   async load(file: UnitFile, { signal }: CallOptions): Promise<Unit> {
     requireOwner(this.#caller, this.#deps.agentUid, `load ${file.name}; root may`)
-    return this.#unitTarget(await this.#deps.units.load(file, `uid ${this.#caller.uid}`, signal))
+    const by = `uid ${this.#caller.uid}`
+    const { timers, units } = this.#deps
+    if (isTimerName(file.name)) return this.#timerTarget(await timers.load(file, by, signal))
+    return this.#unitTarget(await units.load(file, by, signal))
   }
 
   async logUsage(): Promise<LogUsage> {
@@ -142,6 +150,10 @@ export class MachineTarget implements MachinePart {
       unit,
       this.#caller,
     )
+  }
+
+  #timerTarget(timer: ManagedTimer): Unit {
+    return new TimerTarget(this.#deps, timer, this.#caller)
   }
 
   #requireHere(machine: string): void {

@@ -14,13 +14,15 @@ import type {
   MissingMachine,
   UnitStatus,
 } from '../kernel/types.ts'
+import { isTimerName } from '../unit/timer-unit.ts'
 import { fullUnitName } from '../unit/unit-name.ts'
 import type { FleetCaller, FleetSystemDeps } from './fleet-system.ts'
+import { FleetTimer } from './fleet-timer.ts'
 import { FleetUnit, type KnownUnit } from './fleet-unit.ts'
 import { type FleetUnits, noFleet, type WaitingSlots } from './fleet-units.ts'
 import type { FindKept } from './logs-kept/find-kept.ts'
 import { readEvents } from './reconcile/events.ts'
-import { unitFacts } from './reconcile/unit-facts.ts'
+import { readTimer, unitFacts } from './reconcile/unit-facts.ts'
 import { SecretsTarget } from './secrets/secrets-target.ts'
 import { requireNoCircle } from './unit-circle.ts'
 import type { UnitHolder } from './unit-of-many.ts'
@@ -44,6 +46,11 @@ export type Found =
   | { readonly kind: 'found'; readonly unit: Unit }
   | { readonly kind: 'absent' }
   | { readonly kind: 'unknown'; readonly error: HolonError }
+
+interface KnownUnits {
+  readonly units: readonly KnownUnit[]
+  readonly timers: readonly UnitStatus[]
+}
 
 /** Nobody waits longer for a leader's reasons than for the answer itself. */
 const waitingTimeoutMs = 1_000
@@ -73,7 +80,7 @@ export class CallersFleetUnits {
     try {
       const spec = await units.verbs.spec(full, limit)
       if (spec === undefined) return { kind: 'absent' }
-      return { kind: 'found', unit: this.#unit(units, full) }
+      return { kind: 'found', unit: this.#object(units, full) }
     } catch (error) {
       if (signal.aborted) throw error
       const { message } = asHolonError(error)
@@ -87,6 +94,15 @@ export class CallersFleetUnits {
     const units = this.#deps.units()
     if (units === undefined || (await this.#isOwn(file.name, signal))) return undefined
     this.#caller.owns(`load ${file.name}; root may`)
+    if (isTimerName(file.name)) readTimer(file.name, file.text)
+    else await this.#requireThatItFits(units, file, signal)
+    const { name: unit, text, sourcePath } = file
+    const given = { unit, text, ...(sourcePath === undefined ? {} : { sourcePath }) }
+    await units.verbs.load(given, this.#caller.by, { signal })
+    return this.#object(units, unit)
+  }
+
+  async #requireThatItFits(units: FleetUnits, file: UnitFile, signal: AbortSignal): Promise<void> {
     const { dependencies, rules } = unitFacts(file.name, file.text)
     await requireNoCircle(units, file.name, dependencies, { signal })
     const before = await units.verbs.slots(file.name, { signal })
@@ -98,20 +114,27 @@ export class CallersFleetUnits {
         `load ${file.name}: Partition= cannot change while it runs; \`holon stop ${file.name}\` first`,
       )
     }
-    const { name: unit, text, sourcePath } = file
-    const given = { unit, text, ...(sourcePath === undefined ? {} : { sourcePath }) }
-    await units.verbs.load(given, this.#caller.by, { signal })
-    return this.#unit(units, unit)
   }
 
   /** What the state says of all units; undefined when it does not answer. */
-  async known(signal: AbortSignal): Promise<readonly KnownUnit[] | undefined> {
+  async known(signal: AbortSignal): Promise<KnownUnits | undefined> {
     const units = this.#deps.units()
     if (units === undefined) return undefined
     using limit = deadline(this.#deps.clock, stateTimeoutMs, signal)
     try {
       const specs = await units.verbs.units(limit)
-      return await Promise.all(specs.map(({ unit }) => this.#unit(units, unit).known(limit.signal)))
+      const names = specs.map(({ unit }) => unit)
+      const [timers, others] = await Promise.all([
+        Promise.all(
+          names.filter(isTimerName).map((name) => this.#timer(units, name).status(limit)),
+        ),
+        Promise.all(
+          names
+            .filter((name) => !isTimerName(name))
+            .map((name) => this.#unit(units, name).known(limit.signal)),
+        ),
+      ])
+      return { units: others, timers }
     } catch (error) {
       if (signal.aborted) throw error
       return undefined
@@ -119,15 +142,15 @@ export class CallersFleetUnits {
   }
 
   /** One row for each of the fleet's units, in place of its machines' parts. */
-  merge(rows: readonly UnitStatus[], known: readonly KnownUnit[]): readonly UnitStatus[] {
+  merge(rows: readonly UnitStatus[], known: KnownUnits): readonly UnitStatus[] {
     const units = this.#deps.units()
     if (units === undefined) return rows
-    const own = known.map((each) => {
+    const own = known.units.map((each) => {
       const { unit } = each.spec
       const parts = rows.filter(({ scope, name }) => scope === 'fleet' && name === unit)
       return this.#unit(units, unit).statusOf(each, parts, { missing: [], waiting: [] })
     })
-    return [...rows.filter(({ scope }) => scope === 'machine'), ...own]
+    return [...rows.filter(({ scope }) => scope === 'machine'), ...own, ...known.timers]
   }
 
   async intend(machineId: string, wish: MachineWish, signal: AbortSignal): Promise<void> {
@@ -163,17 +186,25 @@ export class CallersFleetUnits {
     }
   }
 
-  #unit(units: FleetUnits, name: string): FleetUnit {
+  #object(units: FleetUnits, name: string): Unit {
+    return isTimerName(name) ? this.#timer(units, name) : this.#unit(units, name)
+  }
+
+  #timer(units: FleetUnits, name: string): FleetTimer {
+    return new FleetTimer(this.#shared(units), name)
+  }
+
+  #shared(units: FleetUnits) {
     const { clock, machines } = this.#deps
     const { owns, by } = this.#caller
     const nameOf = (id: string) => machines().find(({ machineId }) => machineId === id)?.name ?? id
+    return { clock, units, owns, by, nameOf }
+  }
+
+  #unit(units: FleetUnits, name: string): FleetUnit {
     return new FleetUnit(
       {
-        clock,
-        units,
-        owns,
-        by,
-        nameOf,
+        ...this.#shared(units),
         holders: (signal) => this.#ask.holders(name, signal),
         kept: this.#ask.kept(name),
         waiting: (signal) => this.#waiting(units, name, signal),

@@ -21,6 +21,7 @@ import type { FleetUnits, WaitingSlots } from './fleet-units.ts'
 import type { FindKept } from './logs-kept/find-kept.ts'
 import { readDecisions } from './reconcile/decision-log.ts'
 import type { SlotRecord, SpecRecord, Stored } from './reconcile/records.ts'
+import { isOver as isRoundOver } from './reconcile/rounds.ts'
 import { unitFacts } from './reconcile/unit-facts.ts'
 import { type UnitHolder, UnitOfMany, worstOf } from './unit-of-many.ts'
 
@@ -101,14 +102,15 @@ export class FleetUnit implements Unit {
     const active = worstOf(instances.map((each) => each.active))
     const up = instances.filter((each) => each.active === 'active').length
     const fleet = this.#fleetPart(spec, slots, waiting)
+    const runs = spec.wanted && !isRoundOver(spec)
     return {
       name: this.#name,
       scope: 'fleet',
       machines: [...new Set(instances.map(({ machine }) => machine))].sort(),
       description: parts[0]?.description ?? '',
       load: 'loaded',
-      active: spec.wanted && active === 'inactive' ? 'activating' : active,
-      sub: spec.wanted ? `${up}/${wanted} up` : 'dead',
+      active: runs && active === 'inactive' ? 'activating' : active,
+      sub: runs ? `${up}/${wanted} up` : active === 'failed' ? 'failed' : 'dead',
       enabled: spec.enabled,
       wanted: spec.wanted,
       instances,
@@ -309,7 +311,7 @@ export class FleetUnit implements Unit {
           const name = `${record.unit}/${record.slot}`
           const found = present.find((each) => each.name === name && each.machine === machine)
           if (found !== undefined) shown.add(found)
-          return found ?? notThereYet(name, record, machine)
+          return found ?? notThere(name, record, machine)
         }),
     )
     return [...wanted, ...present.filter((each) => !shown.has(each))].sort(
@@ -328,6 +330,7 @@ export class FleetUnit implements Unit {
       ...(spec.scale === undefined ? {} : { scale: spec.scale }),
       ...(spec.rollout === undefined ? {} : { rollout: spec.rollout }),
       history: spec.history,
+      ...(spec.round === undefined ? {} : { round: spec.round }),
       slots: slots
         .filter(({ record }) => record.machineId !== '')
         .map(({ record }) => ({
@@ -337,24 +340,28 @@ export class FleetUnit implements Unit {
           generation: record.generation,
           why: record.why,
           ...(record.next === undefined ? {} : { next: nameOf(record.next.machineId) }),
+          ...(record.round === undefined ? {} : { round: record.round }),
+          ...(record.ended === undefined ? {} : { endedAtMs: record.ended.atMs }),
         })),
       waiting: waiting.map(({ slot, why }) => `${this.#name}/${slot}: ${why}`),
     }
   }
 }
 
-function notThereYet(name: string, { slot }: SlotRecord, machine: string): InstanceStatus {
+/** Or not any more, after its end. */
+function notThere(name: string, { slot, ended }: SlotRecord, machine: string): InstanceStatus {
+  const hasFailed = ended?.result === 'failed'
   return {
     name,
     number: slot,
     machine,
-    active: 'activating',
-    sub: 'assigned',
+    active: ended === undefined ? 'activating' : hasFailed ? 'failed' : 'inactive',
+    sub: ended === undefined ? 'assigned' : hasFailed ? 'failed' : 'dead',
     pid: 0,
-    sinceMs: 0,
+    sinceMs: ended?.atMs ?? 0,
     startedAtMs: 0,
     restarts: 0,
-    result: 'success',
+    result: hasFailed ? 'exit-code' : 'success',
     pids: [],
   }
 }
@@ -369,6 +376,11 @@ function isSettled({ wanted, fleet, instances, instancesWanted }: UnitStatus): b
   )
   const rolledBack = fleet?.rollout?.status === 'failed' && fleet.rollout.to === fleet.spec
   if (isCurrent !== true && !rolledBack) return false
+  // What an earlier round left is not what was asked for.
+  const isOfRun = fleet?.slots.every(
+    ({ round, endedAtMs }) => endedAtMs === undefined || round === fleet.round?.number,
+  )
+  if (isOfRun === false) return false
   return instances.length === instancesWanted && instances.every(isOver)
 }
 

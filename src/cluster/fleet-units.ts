@@ -24,7 +24,7 @@ import { MachineIntents } from './reconcile/machine-intents.ts'
 import type { Placer } from './reconcile/placer.ts'
 import type { HostedReport } from './reconcile/reports.ts'
 import { SpecTexts } from './reconcile/spec-texts.ts'
-import { unitFacts } from './reconcile/unit-facts.ts'
+import { readTimer, unitFacts } from './reconcile/unit-facts.ts'
 import { UnitVerbs } from './reconcile/verbs.ts'
 import { secretFiles, textFiles, workFile } from './reconcile/work-files.ts'
 import { FleetSecrets } from './secrets/fleet-secrets.ts'
@@ -45,6 +45,8 @@ export interface FleetUnitsDeps {
   /** What this machine says of itself. */
   readonly ownReport: () => MachineReport
   readonly placer: () => Placer
+  /** The same on all machines of one fleet, and of no other. */
+  readonly seed: string
   readonly report: (message: string) => void
 }
 
@@ -128,6 +130,11 @@ export class FleetUnits implements Disposable {
     this.intents[Symbol.dispose]()
     this.#control?.[Symbol.dispose]()
     this.#log[Symbol.dispose]()
+  }
+
+  /** Makes what is drawn by a hash differ between fleets. */
+  get seed(): string {
+    return this.#deps.seed
   }
 
   get state(): State {
@@ -217,7 +224,8 @@ export class FleetUnits implements Disposable {
   }
 
   #makeControl(): Control {
-    const { clock, random, state, keepers, links, liveness, placer, report, self } = this.#deps
+    const { clock, random, state, keepers, links, liveness, placer, report, self, seed } =
+      this.#deps
     const own = self().machineId
     return new Control(
       {
@@ -242,6 +250,9 @@ export class FleetUnits implements Disposable {
             : (await links.peer(machineId, signal)).checkConditions(about, { signal }),
         facts: async (unit, spec, signal) =>
           unitFacts(unit, await this.texts.get(unit, spec, signal)),
+        timer: async (name, spec, signal) =>
+          readTimer(name, await this.texts.get(name, spec, signal)),
+        seed,
         decided: (unit, what, why, slot) => this.#log.add(unit, what, why, slot),
       },
       this.#writer,

@@ -167,6 +167,7 @@ export class FleetMember implements AsyncDisposable {
         keepers,
         ownReport: () => local.report(),
         placer: () => new Scheduler(random),
+        seed: identity.clusterId,
         report,
       },
       joinPath(options.stateDir, 'fleet-units'),

@@ -363,6 +363,24 @@ export interface UnitStatus {
   readonly scope: 'machine' | 'fleet'
   /** Of a unit of the fleet as a whole. */
   readonly fleet?: FleetPart
+  /** Of a timer. */
+  readonly timer?: TimerPart
+}
+
+/** What a timer has done and will do; all in milliseconds of wall time. */
+export interface TimerPart {
+  /** The service that it starts. */
+  readonly unit: string
+  /** When it is due next; absent: not before something else happens. */
+  readonly nextMs?: number
+  /** When it last started its unit. */
+  readonly lastMs?: number
+  /** The moment that it last acted on, or passed over. */
+  readonly lastScheduledMs?: number
+  /** Machines on which its unit runs, or ran last. */
+  readonly machines: readonly string[]
+  /** Why it does nothing now: "it waits for backup.service". */
+  readonly waits: string
 }
 
 /** What the fleet knows of one of its units, beside how its instances are. */
@@ -394,7 +412,17 @@ export interface FleetPart {
     readonly why: string
     /** A second place, which takes over once it is ready. */
     readonly next?: string
+    /** The round that it is part of, and when it had ended in that. */
+    readonly round?: number
+    readonly endedAtMs?: number
   }[]
+  /** Its last start: what has ended since is started again by the next one only. */
+  readonly round?: {
+    readonly number: number
+    readonly atMs: number
+    readonly by: string
+    readonly endedAtMs?: number
+  }
   /** What cannot be done now, and why: a sentence each. */
   readonly waiting: readonly string[]
 }

@@ -8,6 +8,7 @@ import type { Decision } from '../state/draft.ts'
 import type { SimFleet } from './fleet.ts'
 import type { SimProcess } from './host.ts'
 import { RecordChecks } from './record-checks.ts'
+import { TimerChecks } from './timer-checks.ts'
 import { Wanted } from './wanted.ts'
 import type { World } from './world.ts'
 
@@ -23,6 +24,7 @@ const awayMs = 8_000
 export class Checks {
   readonly violations: Violation[] = []
   readonly wanted: Wanted
+  readonly timers: TimerChecks
   /** Looked at after every step in which something changed. */
   also: (() => string | undefined) | undefined
   readonly #world: World
@@ -41,6 +43,7 @@ export class Checks {
     this.#fleet = fleet
     this.#records = new RecordChecks(fleet)
     this.wanted = new Wanted(fleet)
+    this.timers = new TimerChecks(fleet)
   }
 
   /** A process begins or ends to run. */
@@ -51,6 +54,8 @@ export class Checks {
     if (runs) on.set(machineId, process)
     else on.delete(machineId)
     this.#changed = true
+    const wrong = runs ? this.timers.starts(machineId, process) : undefined
+    if (wrong !== undefined) this.violate('rounds', wrong)
     if (!runs || !process.exclusive) return
     const last = this.#fences.get(name)
     const { generation } = process
@@ -82,6 +87,7 @@ export class Checks {
     if (decision.kind !== 'done' || decision.revision !== this.#fleet.store.revision) return
     this.#changed = true
     for (const { key } of txn.changes) {
+      this.timers.changed(key)
       const wrong = this.#records.wrong(key)
       if (wrong !== undefined) this.violate('records', wrong)
       this.#fleet.operators.changed(key)

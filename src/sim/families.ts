@@ -6,6 +6,7 @@ import { simulateOrder } from './order.ts'
 import { simulateOutage } from './outage.ts'
 import { type SimResult, simulateSeed } from './run.ts'
 import { simulateSilence } from './silence.ts'
+import { simulateTimers } from './timers.ts'
 
 export const families = {
   chaos: (seed: number) => simulateSeed(seed),
@@ -16,6 +17,7 @@ export const families = {
   outage: simulateOutage,
   silence: simulateSilence,
   order: simulateOrder,
+  timers: simulateTimers,
 } as const satisfies Record<string, (seed: number) => Promise<SimResult>>
 
 export type Family = keyof typeof families

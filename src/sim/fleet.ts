@@ -29,6 +29,8 @@ export interface FleetOptions {
   readonly clockRateError: number
   /** With real links, which take more time. Default: calls are simulated, too. */
   readonly wired?: boolean
+  /** Greatest error of a machine's date. Default: a minute. */
+  readonly dateErrorMs?: number
 }
 
 /** Something that happens in the middle of a call to the state. */
@@ -168,10 +170,14 @@ export class SimFleet implements Engine {
     this.checks.again()
   }
 
-  #machine(model: MachineModel, { clockRateError, wired = false }: FleetOptions): SimMachine {
+  #machine(
+    model: MachineModel,
+    { clockRateError, dateErrorMs = 60_000, wired = false }: FleetOptions,
+  ): SimMachine {
     const { world, network, programs } = this
     const rate = 1 + world.between(-clockRateError, clockRateError)
-    const oscillator = new Oscillator(world, rate, world.between(-60_000, 60_000))
+    const dateMs = world.between(-dateErrorMs, dateErrorMs)
+    const oscillator = new Oscillator(world, rate, dateMs)
     const record = machineRecord(model)
     const { machineId } = record
     const table = new ProcessTable(world, oscillator, machineId, {

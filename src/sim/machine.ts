@@ -11,6 +11,7 @@ import { Control } from '../cluster/reconcile/control.ts'
 import type { ControlledMachine } from '../cluster/reconcile/controller.ts'
 import type { HostedReport } from '../cluster/reconcile/reports.ts'
 import { SpecTexts } from '../cluster/reconcile/spec-texts.ts'
+import { readTimer } from '../cluster/reconcile/unit-facts.ts'
 import { findState } from '../cluster/state/find-state.ts'
 import { RemoteState } from '../cluster/state/remote-state.ts'
 import { StateServer } from '../cluster/state/state-service.ts'
@@ -272,6 +273,9 @@ export class SimMachine {
                 : (await links.peer(machineId, signal)).checkConditions(about, { signal }),
             facts: async (unit, spec, signal) =>
               programs.get(unit, await texts.get(unit, spec, signal)).facts,
+            timer: async (name, spec, signal) =>
+              readTimer(name, await texts.get(name, spec, signal)),
+            seed: 'sim',
             decided: (unit, what, why, slot) =>
               this.#note(`decides ${unit}${slot === undefined ? '' : `/${slot}`}: ${what}: ${why}`),
           },

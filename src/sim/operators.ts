@@ -10,6 +10,7 @@ import { UnitVerbs } from '../cluster/reconcile/verbs.ts'
 import type { MachineIntent } from '../kernel/types.ts'
 import type { CheckedTxn } from '../state/check-txn.ts'
 import type { Decision } from '../state/draft.ts'
+import { isTimerName } from '../unit/timer-unit.ts'
 import type { SimFleet } from './fleet.ts'
 import type { World } from './world.ts'
 
@@ -71,7 +72,10 @@ export class Operators {
 
   want(unit: string, wanted: boolean): Promise<Outcome> {
     const field = { key: specKey(unit), field: 'wanted', value: wanted } as const
-    const verb: Verb = (v, o) => v.want(unit, wanted, who, o)
+    const verb: Verb = (v, o) =>
+      isTimerName(unit)
+        ? v.wantTimer(unit, { wanted, zone: 'UTC' }, who, o)
+        : v.want(unit, wanted, who, o)
     return this.#ask(`${wanted ? 'start' : 'stop'} ${unit}`, verb, field)
   }
 

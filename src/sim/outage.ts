@@ -74,8 +74,8 @@ function exclusiveRuns(fleet: SimFleet): string | undefined {
 
 /** What belongs to a machine and does not run there. */
 function missing(fleet: SimFleet): readonly string[] {
-  return [...fleet.checks.wanted.slots()].flatMap(([name, { machineId, exclusive }]) => {
-    if (exclusive) return []
+  return [...fleet.checks.wanted.slots()].flatMap(([name, { machineId, exclusive, ended }]) => {
+    if (exclusive || ended !== undefined) return []
     const process = fleet.machine(machineId)?.table.processes.get(name)
     const isThere = process?.phase === 'ready' || process?.phase === 'ended'
     return isThere ? [] : [`${name} does not run on ${machineId} any more`]

@@ -79,7 +79,7 @@ function someNetwork(world: World): NetworkWeather {
   }
 }
 
-function someEngine(world: World): EngineWeather {
+export function someEngine(world: World): EngineWeather {
   if (world.chance(0.4)) return goodEngine
   return {
     unknown: world.between(0, 0.2),

@@ -5,6 +5,9 @@
  */
 import { HolonError } from '../base/errors.ts'
 import { votersWished } from '../cluster/etcd/plan.ts'
+import { roundNumber } from '../cluster/reconcile/rounds.ts'
+import { readTimer } from '../cluster/reconcile/unit-facts.ts'
+import { isTimerName } from '../unit/timer-unit.ts'
 import type { Violation } from './checks.ts'
 import { everyFault, type FaultMix, Faults } from './faults.ts'
 import { type MachineModel, SimFleet, someMachines } from './fleet.ts'
@@ -20,6 +23,8 @@ export interface SimulateOptions {
   readonly keepers?: number
   /** Greatest error of a machine's clock rate: 0.05 is five percent. Default 0. */
   readonly clockRateError?: number
+  /** Greatest error of a machine's date. Default 0. */
+  readonly dateErrorMs?: number
 }
 
 /** How often each kind of fault happens, in relation to the others. */
@@ -54,13 +59,20 @@ export class Simulation {
   #faults: Faults | undefined
   #turn = Promise.resolve()
 
-  constructor({ seed = 1, machines, keepers, clockRateError = 0 }: SimulateOptions) {
+  constructor({
+    seed = 1,
+    machines,
+    keepers,
+    clockRateError = 0,
+    dateErrorMs = 0,
+  }: SimulateOptions) {
     const models = typeof machines === 'number' ? someMachines(machines, 0) : machines
     this.#world = new World(seed)
     this.#fleet = new SimFleet(this.#world, {
       machines: models,
       keepers: keepers ?? votersWished(models.length),
       clockRateError,
+      dateErrorMs,
     })
     this.#fleet.boot()
   }
@@ -113,12 +125,20 @@ export class Simulation {
   // ---- what people ask; each resolves when it is acknowledged
 
   /**
-   * Gives a unit file and wants it running; a changed one is brought out. [X-Sim] in it says how
+   * Gives a unit file and wants it running; a changed one is brought out. Or a .timer file, which
+   * counts in UTC; the service that it starts is given by `give`. [X-Sim] in it says how
    * its program behaves: ReadySec=, StopSec=, RunsSec=, Fails=. `invalid_argument` names lines.
    */
   async start(unit: string, text: string): Promise<void> {
-    this.#fleet.programs.get(unit, text)
+    if (isTimerName(unit)) readTimer(unit, text)
+    else this.#fleet.programs.get(unit, text)
     await this.#acknowledged(this.#fleet.operators.start(unit, text))
+  }
+
+  /** Gives a unit file and starts nothing. `invalid_argument` as for `start`. */
+  give(unit: string, text: string): Promise<void> {
+    this.#fleet.programs.get(unit, text)
+    return this.#ask(() => this.#fleet.operators.load(unit, text))
   }
 
   stop(unit: string): Promise<void> {
@@ -243,6 +263,11 @@ export class Simulation {
         const process = this.#fleet.machine(machine)?.table.processes.get(`${unit}/${slot}`)
         return { slot, machine, generation, phase: process?.phase ?? 'absent' }
       })
+  }
+
+  /** How often the unit was started, by people and timers, from where it did not run. */
+  rounds(unit: string): number {
+    return roundNumber(this.#fleet.checks.specs().find((spec) => spec.unit === unit))
   }
 
   /** Machines on which a process of the instance runs now: usually one. */

@@ -7,7 +7,9 @@ import {
   specPrefix,
   textKey,
 } from '../cluster/reconcile/records.ts'
+import { isOver } from '../cluster/reconcile/rounds.ts'
 import { minInstances } from '../unit/placement-rules.ts'
+import { isTimerName } from '../unit/timer-unit.ts'
 import type { SimFleet } from './fleet.ts'
 import type { SimProcess } from './host.ts'
 import type { Program } from './program.ts'
@@ -22,8 +24,10 @@ export class Wanted {
     this.#fleet = fleet
   }
 
+  /** Of all that has instances. */
   specs(): readonly SpecRecord[] {
-    return this.#fleet.store.keys(specPrefix).map((key) => this.#read<SpecRecord>(key))
+    const all = this.#fleet.store.keys(specPrefix).map((key) => this.#read<SpecRecord>(key))
+    return all.filter(({ unit }) => !isTimerName(unit))
   }
 
   slots(): ReadonlyMap<string, SlotRecord> {
@@ -69,8 +73,8 @@ export class Wanted {
   }
 
   #unmetSlot(name: string, slot: SlotRecord, counts: (machineId: string) => boolean) {
-    const { machineId, unit, spec, next } = slot
-    if (machineId === '' || slot.wish === 'stop') return []
+    const { machineId, unit, spec, next, ended } = slot
+    if (machineId === '' || slot.wish === 'stop' || ended !== undefined) return []
     const { behaviour, facts } = this.#program(unit, spec)
     // What runs on every machine has its place on one that is lost, too.
     if (facts.rules.global && !counts(machineId)) return []
@@ -98,12 +102,12 @@ export class Wanted {
     const wanted = spec.wanted ? this.#count(spec, program, counts) : 0
     const here = global ? own.filter(({ machineId }) => counts(machineId)) : own
     const problems: string[] = []
-    if (here.length !== wanted) {
+    if (here.length !== wanted && !(spec.wanted && isOver(spec))) {
       problems.push(`${spec.unit} has ${here.length} places, not ${wanted}`)
     }
     // A text that cannot work is not brought out any further.
     const isBad = cannotWork(program.behaviour)
-    const old = isBad ? [] : own.filter((slot) => slot.spec !== spec.spec)
+    const old = isBad ? [] : own.filter((slot) => slot.spec !== spec.spec && !slot.ended)
     if (isBad && spec.wanted && spec.rollout?.to === spec.spec && spec.rollout.status === 'going') {
       problems.push(`${spec.unit}: a bad text is still being brought out`)
     }

@@ -29,6 +29,8 @@ for (const [family, count] of [
   ['silence', 20],
   ['order', 50],
   ['outage', 2],
+  // In each of them a leader dies ten times.
+  ['timers', 100],
 ] as const) {
   test(`${count} seeds of family ${family}`, () =>
     simulate('--family', family, '--count', String(count), '--first'))

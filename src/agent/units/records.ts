@@ -15,6 +15,16 @@ export interface UnitRecord {
   readonly wantedBootId: string
 }
 
+/** A timer of this machine alone: `timers/NAME`. The wish is as of a unit. */
+export interface TimerUnitRecord extends UnitRecord {
+  readonly activatedAtMs: number
+  /** The moment last acted on, or passed over. */
+  readonly lastScheduledMs?: number
+  readonly lastFiredAtMs?: number
+  /** What it fired for last may not have been started yet. */
+  readonly starting: boolean
+}
+
 /** An instance of a unit of the fleet that is here: `assigned/NAME/SLOT`. */
 export interface AssignedRecord {
   readonly unit: string
@@ -39,6 +49,8 @@ export interface DecisionRecord {
 
 export const unitPrefix = 'units/'
 export const unitKey = (name: string) => `${unitPrefix}${name}`
+export const timerPrefix = 'timers/'
+export const timerKey = (name: string) => `${timerPrefix}${name}`
 export const assignedPrefix = 'assigned/'
 export const assignedKey = ({ unit, slot }: AssignedRecord) => `${assignedPrefix}${unit}/${slot}`
 export const decisionPrefix = 'decisions/'
@@ -64,6 +76,15 @@ export function parseUnitRecord(value: unknown): UnitRecord {
     wantedBootId: record.wantedBootId ?? '',
     ...(record.sourcePath === undefined ? {} : { sourcePath: record.sourcePath }),
   }
+}
+
+export function parseTimerRecord(value: unknown): TimerUnitRecord {
+  const record = value as Partial<TimerUnitRecord> | null
+  const { activatedAtMs, starting } = record ?? {}
+  if (typeof activatedAtMs !== 'number' || typeof starting !== 'boolean') {
+    throw new HolonError('internal', 'a record of a timer has an unknown form')
+  }
+  return { ...(record as TimerUnitRecord), ...parseUnitRecord(value) }
 }
 
 export function parseAssignedRecord(value: unknown): AssignedRecord {

@@ -64,6 +64,11 @@ export class Units {
     return [...this.#units.values()]
   }
 
+  /** One of its own. */
+  ownUnit(name: string): ManagedUnit | undefined {
+    return this.#units.get(name)
+  }
+
   /** Those of the fleet, by name. */
   assigned(): readonly AssignedUnit[] {
     return [...this.#assigned.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
@@ -177,7 +182,7 @@ export class Units {
       forget: (record: AssignedRecord, signal: AbortSignal) =>
         records.delete(assignedKey(record), signal),
     }
-    const unit = new AssignedUnit(deps, name, this.#journal(name, decisions))
+    const unit = new AssignedUnit(deps, name, this.journal(name, decisions))
     unit.changes.listen(() => this.assignedChanges.notify())
     this.#assigned.set(name, unit)
     return unit
@@ -190,12 +195,13 @@ export class Units {
       ...this.#deps,
       write: (value, signal) => records.put(unitKey(name), value, signal),
     }
-    const unit = new ManagedUnit(deps, record, readOwnUnit(record), this.#journal(name, decisions))
+    const unit = new ManagedUnit(deps, record, readOwnUnit(record), this.journal(name, decisions))
     this.#units.set(name, unit)
     return unit
   }
 
-  #journal(name: string, decisions: unknown): DecisionJournal {
+  /** A journal of decisions, begun with what was recorded. */
+  journal(name: string, decisions: unknown): DecisionJournal {
     const { records } = this.#deps
     return new DecisionJournal(
       {

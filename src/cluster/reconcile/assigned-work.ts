@@ -6,6 +6,9 @@
  * what needs the lease, when the lease is over. After a start of the agent it waits a moment for
  * State before it starts anything from the disk: what was here may have moved meanwhile.
  *
+ * That an instance has ended by itself is on the disk as well, until the leader has recorded it: a
+ * machine that comes back does not run it again.
+ *
  * When this agent dies in the middle: what was started is taken over by the next one; a claim
  * without an instance is taken up, since it is this machine's own.
  */
@@ -15,9 +18,16 @@ import type { Random } from '../../base/random.ts'
 import { commit, type Definite, follow, newOperationId } from '../../state/commit.ts'
 import type { State } from '../../state/port.ts'
 import { LeaseHolder } from '../lease/holder.ts'
-import type { HostedInstance, InstanceHost } from './host.ts'
+import type { HostedInstance, HostedPhase, InstanceHost } from './host.ts'
 import { placeOf, planWork, type WorkStep, workName } from './plan-work.ts'
-import { parseSlot, type SlotRecord, type Stored, slotChange, workPrefix } from './records.ts'
+import {
+  parseSlot,
+  type SlotEnd,
+  type SlotRecord,
+  type Stored,
+  slotChange,
+  workPrefix,
+} from './records.ts'
 import type { SpecTexts } from './spec-texts.ts'
 
 /** Work that survives the agent: kept on this machine's disk. */
@@ -46,6 +56,8 @@ const retryMs = 1_000
 /** A start that was refused is tried again after this. */
 const refusedMs = 30_000
 
+const runningPhases: ReadonlySet<HostedPhase> = new Set(['starting', 'ready', 'stopping'])
+
 interface Refusal {
   readonly generation: number
   readonly spec: number
@@ -63,6 +75,8 @@ export class AssignedWork implements Disposable {
   readonly #busy = new Set<string>()
   readonly #refusals = new Map<string, Refusal>()
   #work = new Map<string, Stored<SlotRecord>>()
+  /** What has ended here, by itself, as it was assigned then. */
+  #ended = new Map<string, SlotRecord>()
   #heard = false
 
   constructor(deps: AssignedWorkDeps, machineId: string, writer: string) {
@@ -93,7 +107,10 @@ export class AssignedWork implements Disposable {
 
   start(): void {
     const remembered = this.#deps.memory.read()
-    for (const record of remembered) this.#take({ record, revision: 0 })
+    for (const record of remembered) {
+      this.#take({ record, revision: 0 })
+      if (record.ended !== undefined) this.#ended.set(workName(record.unit, record.slot), record)
+    }
     this.lease.start()
     void this.#follow()
     void this.#startFromDisk()
@@ -117,7 +134,14 @@ export class AssignedWork implements Disposable {
       const forMs = clock.nowMs() - atMs
       return [{ unit, slot, ...refusal, phase: 'refused' as const, forMs }]
     })
-    return [...hosted, ...refused]
+    const ended = [...this.#ended].flatMap(([name, record]) => {
+      const { unit, slot, exclusive } = record
+      const why = record.ended?.why ?? ''
+      if (present.has(name) || this.#endOf(name) === undefined) return []
+      const place = placeOf(record, this.#machineId)
+      return [{ unit, slot, exclusive, ...place, phase: 'ended' as const, why, forMs: 0 }]
+    })
+    return [...hosted, ...refused, ...ended]
   }
 
   async #follow(): Promise<void> {
@@ -166,7 +190,41 @@ export class AssignedWork implements Disposable {
   }
 
   #remember(): void {
-    this.#deps.memory.write([...this.#work.values()].map(({ record }) => record))
+    this.#deps.memory.write(this.#workWithEnds().map(({ record }) => record))
+  }
+
+  #workWithEnds(): readonly Stored<SlotRecord>[] {
+    return [...this.#work].map(([name, { record, revision }]) => {
+      const ended = record.ended ?? this.#endOf(name)
+      return { record: ended === undefined ? record : { ...record, ended }, revision }
+    })
+  }
+
+  /** How what it is to run now has ended here. */
+  #endOf(name: string): SlotEnd | undefined {
+    const [ended, work] = [this.#ended.get(name), this.#work.get(name)?.record]
+    if (ended === undefined || work === undefined) return undefined
+    const [then, now] = [placeOf(ended, this.#machineId), placeOf(work, this.#machineId)]
+    return then.generation === now.generation && then.spec === now.spec ? ended.ended : undefined
+  }
+
+  /** Before anything else is done about it. */
+  #noteEnds(instances: readonly HostedInstance[]): void {
+    const atMs = this.#deps.clock.wallMs()
+    let isNew = false
+    for (const { unit, slot, phase, generation, spec, why } of instances) {
+      const name = workName(unit, slot)
+      const record = this.#work.get(name)?.record
+      if (phase !== 'ended' || record === undefined || this.#endOf(name) !== undefined) continue
+      const place = placeOf(record, this.#machineId)
+      if (place.generation !== generation || place.spec !== spec) continue
+      this.#ended.set(name, { ...record, ended: { result: 'success', atMs, why } })
+      isNew = true
+    }
+    for (const name of this.#ended.keys()) {
+      if (this.#endOf(name) === undefined) this.#ended.delete(name)
+    }
+    if (isNew) this.#remember()
   }
 
   async #startFromDisk(): Promise<void> {
@@ -192,9 +250,15 @@ export class AssignedWork implements Disposable {
     if (!this.#heard || this.#life.signal.aborted) return
     const { host } = this.#deps
     const instances = host.instances()
-    const work = [...this.#work.values()]
+    try {
+      this.#noteEnds(instances)
+    } catch (error) {
+      this.#deps.report(`note what has ended here: ${asHolonError(error).message}`)
+    }
+    const work = this.#workWithEnds()
     const needsLease =
-      work.some(({ record }) => record.exclusive) || instances.some(({ exclusive }) => exclusive)
+      work.some(({ record }) => record.exclusive && !isDone(record)) ||
+      instances.some(({ exclusive, phase }) => exclusive && runningPhases.has(phase))
     this.lease.want(needsLease)
     const epoch = this.lease.held?.epoch
     for (const step of planWork({ machineId: this.#machineId, work, instances, epoch })) {
@@ -297,4 +361,9 @@ export class AssignedWork implements Disposable {
     const exclusive = host.instances().filter((each) => each.exclusive)
     await Promise.all(exclusive.map(({ unit, slot }) => host.stop(unit, slot, why, limit.signal)))
   }
+}
+
+/** It has ended, and nothing of its claim is left. */
+function isDone({ ended, claim }: SlotRecord): boolean {
+  return ended !== undefined && claim === undefined
 }

@@ -102,12 +102,14 @@ export class ControlView implements Disposable {
     else this.#putSlot(stored)
   }
 
+  /** An answer may come late: what the watch told of since is newer. */
   wroteSpec(stored: Stored<SpecRecord>): void {
-    this.specs.set(stored.record.unit, stored)
+    const { unit } = stored.record
+    if ((this.specs.get(unit)?.revision ?? 0) < stored.revision) this.specs.set(unit, stored)
   }
 
   wroteLeader(stored: Stored<LeaderRecord>): void {
-    this.#leader = stored
+    if ((this.#leader?.revision ?? 0) < stored.revision) this.#leader = stored
   }
 
   async #follow(): Promise<void> {

@@ -8,6 +8,7 @@ import { asHolonError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import { commit, newOperationId } from '../../state/commit.ts'
 import type { State } from '../../state/port.ts'
+import type { TimerUnit } from '../../unit/timer-unit.ts'
 import type { ConditionAnswersDeps } from './condition-answers.ts'
 import { ControlView } from './control-view.ts'
 import { type ControlledMachine, Controller, type UnitFacts } from './controller.ts'
@@ -32,6 +33,9 @@ export interface ControlDeps {
   readonly facts: (unit: string, spec: number, signal: AbortSignal) => Promise<UnitFacts>
   readonly text: (unit: string, spec: number, signal: AbortSignal) => Promise<string>
   readonly askConditions: ConditionAnswersDeps['ask']
+  readonly timer: (name: string, spec: number, signal: AbortSignal) => Promise<TimerUnit>
+  /** The same on all machines of one fleet, and of no other. */
+  readonly seed: string
   readonly decided: (unit: string, what: string, why: string, slot?: number) => void
   readonly report: (message: string) => void
 }

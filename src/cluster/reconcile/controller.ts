@@ -14,6 +14,7 @@ import { commit, newOperationId } from '../../state/commit.ts'
 import type { Condition, Delete, Put, State } from '../../state/port.ts'
 import type { PlacementRules } from '../../unit/placement-rules.ts'
 import type { UnitDependency } from '../../unit/service-unit.ts'
+import { isTimerName, type TimerUnit } from '../../unit/timer-unit.ts'
 import { type LeaseRecord, leaseKey } from '../lease/record.ts'
 import { Candidates, type KnownPlace } from './candidates.ts'
 import { ConditionAnswers, type ConditionAnswersDeps } from './condition-answers.ts'
@@ -26,6 +27,8 @@ import type { SlotChange } from './plan-slot.ts'
 import { planUnit, type UnitChange, type UnitPlan } from './plan-unit.ts'
 import { machinesOf, slotChange, specKey, textKey } from './records.ts'
 import type { Reports } from './reports.ts'
+import { isEarlier, roundNumber } from './rounds.ts'
+import { Timers } from './timers.ts'
 import type { PlanContext, Presence } from './unit-view.ts'
 
 /** A machine of the fleet, as the leader sees it. */
@@ -48,6 +51,8 @@ export interface UnitFacts {
   readonly settleMs: number
   readonly readyTimeoutMs: number
   readonly dependencies: readonly UnitDependency[]
+  /** Whether an instance that has failed for good is over, and not tried elsewhere. */
+  readonly failureEnds: 'always' | 'by-timer' | 'never'
 }
 
 export interface ControllerDeps {
@@ -63,6 +68,9 @@ export interface ControllerDeps {
   readonly text: (unit: string, spec: number, signal: AbortSignal) => Promise<string>
   /** What a machine says of a unit's conditions. */
   readonly askConditions: ConditionAnswersDeps['ask']
+  readonly timer: (name: string, spec: number, signal: AbortSignal) => Promise<TimerUnit>
+  /** The same on all machines of one fleet, and of no other. */
+  readonly seed: string
   readonly decided: (unit: string, what: string, why: string, slot?: number) => void
   readonly report: (message: string) => void
 }
@@ -90,6 +98,7 @@ export class Controller implements Disposable {
   readonly #answers: ConditionAnswers
   readonly #candidates: Candidates
   readonly #dependencies: Dependencies
+  readonly #timers: Timers
   #presence = new Map<string, string>()
   #leads = false
   #timer: Timer | undefined
@@ -105,6 +114,12 @@ export class Controller implements Disposable {
       ...deps,
       nameOf: (id) => this.#nameOf(id),
       waiting: (unit) => this.waiting(unit),
+    })
+    this.#timers = new Timers({
+      ...deps,
+      commit: (conditions, then) => this.#commit(conditions, then),
+      isPlaced: (unit) => this.#isPlaced(unit),
+      changed: (unit) => this.changed(unit),
     })
   }
 
@@ -129,7 +144,10 @@ export class Controller implements Disposable {
   /** Something changed about this unit, or about all. */
   changed(unit?: string): void {
     const units = unit === undefined ? this.#deps.view.units() : unit === '' ? [] : [unit]
-    for (const each of units) this.#dirty.add(each)
+    for (const each of units) {
+      this.#timers.changed(each)
+      if (!isTimerName(each)) this.#dirty.add(each)
+    }
     if (this.#leads) this.#wake(gatherMs)
   }
 
@@ -155,7 +173,7 @@ export class Controller implements Disposable {
         this.#deps.report(`plan the units: ${String(asHolonError(error).stack)}`)
     } finally {
       this.#running = false
-      this.#wake(this.#dirty.size > 0 ? gatherMs : tickMs)
+      this.#wake(this.#dirty.size > 0 ? gatherMs : Math.max(this.#timers.pauseMs(tickMs), gatherMs))
     }
   }
 
@@ -182,6 +200,18 @@ export class Controller implements Disposable {
       .filter((unit) => !this.#isToTell(unit))
       .map((unit) => this.#plan(unit, context))
     await this.#execute(plans)
+    await this.#timers.look(this.#life.signal)
+  }
+
+  /** Every instance of the unit's last round was given a machine. */
+  #isPlaced(unit: string): boolean {
+    const spec = this.#deps.view.specs.get(unit)?.record
+    const rules = this.#facts.get(unit)?.facts?.rules
+    if (spec === undefined || rules === undefined) return false
+    const slots = [...this.#deps.view.slots(unit).values()].filter(
+      ({ record }) => !isEarlier(record, spec) && (record.round ?? 0) === roundNumber(spec),
+    )
+    return slots.length >= (rules.global ? 1 : (spec.scale ?? rules.instances))
   }
 
   /** Units of machines that changed are looked at; a new machine concerns all that wait. */
@@ -243,11 +273,14 @@ export class Controller implements Disposable {
     const places = this.#places(unit)
     const candidates = this.#candidates
     candidates.setUnit(unit, facts?.rules, places, context.nowMs)
-    const { settleMs = 0, readyTimeoutMs = 0 } = facts ?? {}
+    const { settleMs = 0, readyTimeoutMs = 0, failureEnds: ends = 'never' } = facts ?? {}
+    const byTimer = isTimerName(spec?.record.round?.by ?? '')
+    const failureEnds = ends === 'always' || (ends === 'by-timer' && byTimer)
     const order = this.#dependencies.orderOf(unit, context.wallMs)
     const lackingMs = this.#dependencies.lackingMs(unit, context.nowMs)
     const input = {
-      ...{ unit, spec, rules: facts?.rules, settleMs, readyTimeoutMs, slots, order, lackingMs },
+      ...{ unit, spec, rules: facts?.rules, settleMs, readyTimeoutMs, failureEnds },
+      ...{ slots, order, lackingMs },
     }
     const plan = planUnit(input, {
       ...context,
@@ -269,7 +302,8 @@ export class Controller implements Disposable {
   #places(unit: string): readonly KnownPlace[] {
     const { reports, view } = this.#deps
     return [...view.slots(unit).values()].flatMap(({ record }) =>
-      machinesOf(record).map((machineId) => {
+      // What has ended takes no room.
+      machinesOf(record.ended === undefined ? record : undefined).map((machineId) => {
         const hosted = reports.get(machineId, unit, record.slot)
         const refusedForMs = hosted?.phase === 'refused' ? hosted.forMs : undefined
         return { slot: record.slot, machineId, refusedForMs }
@@ -322,7 +356,7 @@ export class Controller implements Disposable {
     if (change.kind === 'slot') return () => this.#writeSlots([{ unit, change }])
     if (change.kind === 'break') return () => this.#breakLease(change)
     const before = this.#deps.view.specs.get(unit)
-    const { after, what = rolloutText(after), reason } = change
+    const { after, what, reason } = change
     return async () => {
       if (before !== undefined) await this.#writeSpecs([{ before, after, what, reason }])
     }
@@ -446,19 +480,10 @@ function isUnsettled({
   return record.next !== undefined || record.wish === 'stop'
 }
 
-function rolloutText({
-  rollout,
-  spec,
-}: {
-  readonly rollout?: { readonly status: string }
-  readonly spec: number
-}) {
-  return `rollout to ${spec}: ${rollout?.status ?? 'none'}`
-}
-
 function changeText({ before, after }: SlotChange, nameOf: (id: string) => string): string {
   if (after === undefined) return 'remove'
   if (after.wish === 'stop') return 'ask back'
+  if (after.ended !== undefined) return after.ended.result === 'success' ? 'ended' : 'failed'
   if (after.next !== undefined && before?.record.next === undefined) {
     return `start a second one on ${nameOf(after.next.machineId)}`
   }

@@ -97,8 +97,8 @@ export class Dependencies {
     const slots = [...view.slots(unit).values()].filter(({ record }) => record.machineId !== '')
     return (
       slots.length > 0 &&
-      slots.every(({ record: { machineId, slot } }) => {
-        return reports.get(machineId, unit, slot)?.phase === 'ended'
+      slots.every(({ record: { machineId, slot, ended } }) => {
+        return ended !== undefined || reports.get(machineId, unit, slot)?.phase === 'ended'
       })
     )
   }

@@ -14,6 +14,7 @@
 import type { DependencyDirective } from '../../unit/service-unit.ts'
 import type { DependencyGraph } from './dependency-graph.ts'
 import { givenAgain, type SpecRecord, type Stored } from './records.ts'
+import { started, stopped } from './rounds.ts'
 
 /** What is known of the fleet's units. */
 export interface DependencyView {
@@ -190,9 +191,11 @@ function wish(
 ): readonly SpecChange[] {
   const before = view.spec(unit)
   if (before === undefined || before.record.wanted === wanted) return []
-  const asked = wanted ? ('start' as const) : ('stop' as const)
-  const changed = { wanted, asked, up: false, by, changedAtMs: view.wallMs }
-  return [{ before, after: { ...before.record, ...changed }, what: asked, reason }]
+  const { wallMs: changedAtMs } = view
+  const { record } = before
+  const changed = wanted ? started(record, by, changedAtMs) : stopped(record, changedAtMs)
+  const what = wanted ? 'start' : 'stop'
+  return [{ before, after: { ...changed, by, changedAtMs }, what, reason }]
 }
 
 /**

@@ -13,7 +13,12 @@ const turnComes = 'its turn in the rollout comes when others are ready'
 
 export interface RolloutPlan {
   readonly slots: readonly SlotOutcome[]
-  readonly spec?: { readonly kind: 'spec'; readonly after: SpecRecord; readonly reason: string }
+  readonly spec?: {
+    readonly kind: 'spec'
+    readonly after: SpecRecord
+    readonly what: string
+    readonly reason: string
+  }
 }
 
 const nothing: RolloutPlan = { slots: [] }
@@ -25,7 +30,8 @@ export function planRollout(view: UnitView, taken: ReadonlySet<number>): Rollout
   const { record } = spec
   const { rollout } = record
   const running = [...slots.values()].filter(
-    (seen) => seen.record.machineId !== '' && seen.record.wish === 'run',
+    ({ record: { machineId, wish, ended } }) =>
+      machineId !== '' && wish === 'run' && ended === undefined,
   )
   const outdated = running.filter((seen) => seen.record.spec !== record.spec)
   const [first] = outdated
@@ -85,7 +91,7 @@ function rollBack(
   const history = [...record.history, { spec: from, atMs, by: 'holon', note }].slice(-historyMax)
   const rollout = { from: to, to: from, status: 'failed', sinceMs: atMs, why } as const
   const after = { ...record, spec: from, changedAtMs: atMs, rollout, history }
-  return { slots: [], spec: { kind: 'spec', after, reason: note } }
+  return { slots: [], spec: { kind: 'spec', after, what: rolloutText(rollout), reason: note } }
 }
 
 function advance(
@@ -113,5 +119,10 @@ function advance(
 }
 
 function withRollout(record: SpecRecord, rollout: RolloutRecord, reason: string): RolloutPlan {
-  return { slots: [], spec: { kind: 'spec', after: { ...record, rollout }, reason } }
+  const after = { ...record, rollout }
+  return { slots: [], spec: { kind: 'spec', after, what: rolloutText(rollout), reason } }
+}
+
+function rolloutText({ to, status }: RolloutRecord): string {
+  return `rollout to ${to}: ${status}`
 }

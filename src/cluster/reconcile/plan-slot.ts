@@ -8,7 +8,8 @@
  */
 import type { ObservedLease } from '../lease/observer.ts'
 import type { SeenSlot } from './control-view.ts'
-import type { NextPlace, SlotRecord } from './records.ts'
+import type { NextPlace, SlotEnd, SlotRecord } from './records.ts'
+import { hasEnded } from './rounds.ts'
 import type { Place, UnitView } from './unit-view.ts'
 
 export interface SlotChange {
@@ -55,10 +56,34 @@ export function keep(view: UnitView, slot: number, onlyOn?: string): SlotOutcome
     return assign(view, slot, seen, { onlyOn, reason: 'it is wanted and has no place' })
   }
   const { record } = seen
+  if (hasEnded(record, view.input.spec?.record)) return undefined
+  if (record.ended !== undefined) return anotherRound(view, seen, onlyOn)
+  const end = view.endOf(seen)
+  if (end !== undefined) return recordEnd(view, seen, end)
   if (view.context.presence(record.machineId) !== 'up') return replaceLost(view, seen, onlyOn)
   if (record.exclusive) return keepExclusive(view, seen)
   if (record.next !== undefined) return withNext(view, seen, record.next)
   return keepAvailable(view, seen, onlyOn)
+}
+
+/** From now on only another round starts it, whatever becomes of its machine. */
+function recordEnd(view: UnitView, seen: SeenSlot, ended: SlotEnd): SlotOutcome {
+  const { next: _, ...record } = seen.record
+  // A round that somebody asked for while this one was there has taken it over.
+  const isBeside = view.input.spec?.record.round?.beside === true
+  const round = isBeside ? (record.round ?? 0) : Math.max(record.round ?? 0, view.round)
+  return change(view, seen, { ...record, round, ended }, ended.why)
+}
+
+function anotherRound(view: UnitView, seen: SeenSlot, onlyOn: string | undefined): SlotOutcome {
+  const { slot, exclusive } = seen.record
+  const { by = 'somebody' } = view.input.spec?.record.round ?? {}
+  const reason = `round ${view.round}, started by ${by}`
+  if (!exclusive || view.isFree(seen)) {
+    return assign(view, slot, seen, { reason, onlyOn, isAnotherRound: true })
+  }
+  if (view.context.leaseIsOverdue(seen.record.machineId)) return takeFromLost(view, seen, reason)
+  return wait(slot, `${reason}; its last machine still has a claim to it`)
 }
 
 function keepAvailable(
@@ -142,34 +167,48 @@ interface Assignment {
   readonly onlyOn?: string | undefined
   /** Set when it failed where it is. */
   readonly failure?: string | undefined
+  readonly isAnotherRound?: boolean
 }
 
 function assign(
   view: UnitView,
   slot: number,
   seen: SeenSlot | undefined,
-  { reason, onlyOn, failure }: Assignment,
+  { reason, onlyOn, failure, isAnotherRound = false }: Assignment,
 ): SlotOutcome {
   const { input, context } = view
   const { spec, rules } = input
   if (spec === undefined || rules === undefined) return wait(slot, 'its text cannot be read')
-  const failures = view.failures(seen, failure)
-  const place = onlyOn === undefined ? findPlace(view, slot, seen, failure) : only(onlyOn)
+  const goesOn = seen !== undefined && seen.record.machineId !== '' && !isAnotherRound
+  const failures = goesOn ? view.failures(seen, failure) : []
+  const known = isAnotherRound ? undefined : seen
+  const place = onlyOn === undefined ? findPlace(view, slot, known, failure) : only(onlyOn)
+  const round = goesOn ? (seen.record.round ?? 0) : view.round
   if (place.kind === 'nowhere') return wait(slot, place.why)
   const after: SlotRecord = {
     unit: input.unit,
     slot,
     machineId: place.machineId,
-    generation: (seen?.record.generation ?? 0) + 1,
+    generation: nextGeneration(view, seen),
     // A rollout decides when it gets another text, not the loss of a machine.
-    spec: seen?.record.machineId ? seen.record.spec : spec.record.spec,
+    spec: goesOn ? seen.record.spec : spec.record.spec,
     exclusive: rules.partition === 'at-most',
     wish: 'run',
     why: `${reason}; ${place.why}`,
     atMs: context.wallMs,
+    ...(round === 0 ? {} : { round }),
     ...(failures.length === 0 ? {} : { failures }),
   }
   return change(view, seen, after, after.why)
+}
+
+/**
+ * A slot that may run twice is forgotten with its generation when it is given up. What its machine
+ * still says of that one must not be taken for this one: so it begins with the time.
+ */
+function nextGeneration({ input, context }: UnitView, seen: SeenSlot | undefined): number {
+  if (seen !== undefined) return seen.record.generation + 1
+  return input.rules?.partition === 'at-most' ? 1 : Math.floor(context.wallMs)
 }
 
 /** Better where it failed before than nowhere; where it is now, after a longer while. */

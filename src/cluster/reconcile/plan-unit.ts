@@ -6,7 +6,8 @@
 import type { PlacementRules } from '../../unit/placement-rules.ts'
 import { planRollout } from './plan-rollout.ts'
 import { giveUp, keep, type SlotOutcome, wait } from './plan-slot.ts'
-import type { SpecRecord } from './records.ts'
+import type { RoundRecord, SpecRecord } from './records.ts'
+import { hasEnded, isEarlier, isOver } from './rounds.ts'
 import { type PlanContext, type UnitPlanInput, UnitView } from './unit-view.ts'
 
 export type UnitChange =
@@ -14,8 +15,8 @@ export type UnitChange =
   | {
       readonly kind: 'spec'
       readonly after: SpecRecord
-      /** For those who read decisions; absent for a rollout. */
-      readonly what?: string
+      /** For those who read decisions: "rollout to 3: done". */
+      readonly what: string
       readonly reason: string
     }
 
@@ -55,7 +56,7 @@ export function planUnit(input: UnitPlanInput, context: PlanContext): UnitPlan {
   }
   const gentle = notTooManyMoves(view, outcomes)
   const rollout = planRollout(view, new Set(gentle.map(({ slot }) => slot)))
-  const spec = rollout.spec ?? planUp(view, [...all.keys()])
+  const spec = rollout.spec ?? planUp(view, [...all.keys()]) ?? endOfRound(view, wanted.keys())
   return collect(view, [...wanted.keys()], [...gentle, ...rollout.slots], spec)
 }
 
@@ -113,7 +114,8 @@ function isLacking(view: UnitView, wanted: number): boolean {
   const { context, input } = view
   if (!input.order.isAwaited || input.spec?.record.up !== true) return false
   const maybe = [...input.slots.values()].filter((seen) => {
-    const { machineId } = seen.record
+    const { machineId, ended } = seen.record
+    if (ended !== undefined) return true
     const presence = context.presence(machineId)
     if (presence === 'up') return !context.hasReported(machineId) || view.isReady(seen)
     return presence === 'silent' && context.evictionsPaused(machineId) !== undefined
@@ -138,28 +140,38 @@ function notTooManyMoves(view: UnitView, outcomes: readonly SlotOutcome[]): read
 function wantedSlots(view: UnitView): ReadonlyMap<number, string | undefined> {
   const { spec, rules, slots } = view.input
   if (spec === undefined || rules === undefined || !spec.record.wanted) return new Map()
-  if (rules.global) return wantedEverywhere(view, rules)
+  const earlier = new Set<number>()
+  const own = new Set<number>()
+  const ended = new Set<number>()
+  for (const [slot, { record }] of slots) {
+    if (isEarlier(record, spec.record)) earlier.add(slot)
+    else if (record.ended !== undefined && !hasEnded(record, spec.record)) ended.add(slot)
+    else if (record.machineId !== '') own.add(slot)
+  }
+  // What is over is over: nothing is started for it any more, and nothing taken from it.
+  if (isOver(spec.record)) return new Map([...own, ...earlier].map((slot) => [slot, undefined]))
+  if (rules.global) return wantedEverywhere(view, rules, earlier)
   const { instances, maxInstances = Number.POSITIVE_INFINITY } = rules
   const count = Math.min(spec.record.scale ?? instances, maxInstances)
-  const numbers = new Set<number>()
-  for (const [slot, { record }] of slots) if (record.machineId !== '') numbers.add(slot)
-  if (numbers.size > count) {
-    for (const slot of view.context.surplus(numbers.size - count)) numbers.delete(slot)
-  }
-  for (let slot = 1; numbers.size < count; slot++) numbers.add(slot)
-  return new Map([...numbers].sort((a, b) => a - b).map((slot) => [slot, undefined]))
+  if (own.size > count) for (const slot of view.context.surplus(own.size - count)) own.delete(slot)
+  for (const slot of ended) if (own.size < count) own.add(slot)
+  for (let slot = 1; own.size < count; slot++) if (!earlier.has(slot)) own.add(slot)
+  const inOrder = [...own, ...earlier].sort((a, b) => a - b)
+  return new Map(inOrder.map((slot) => [slot, undefined]))
 }
 
 function wantedEverywhere(
   { context, input: { slots } }: UnitView,
   { perNode }: PlacementRules,
+  earlier: ReadonlySet<number>,
 ): ReadonlyMap<number, string> {
   const missing = new Map<string, number>()
   for (const machineId of context.everywhere()) missing.set(machineId, Math.max(1, perNode))
   const wanted = new Map<number, string>()
   for (const [slot, { record }] of slots) {
+    if (earlier.has(slot)) wanted.set(slot, record.machineId)
     const left = missing.get(record.machineId) ?? 0
-    if (left === 0) continue
+    if (left === 0 || earlier.has(slot)) continue
     missing.set(record.machineId, left - 1)
     wanted.set(slot, record.machineId)
   }
@@ -171,4 +183,25 @@ function wantedEverywhere(
     }
   }
   return wanted
+}
+
+/** The end of the round, when every instance that is wanted in it has ended. */
+function endOfRound(
+  { input: { spec, slots }, context }: UnitView,
+  wanted: Iterable<number>,
+): Extract<UnitChange, { kind: 'spec' }> | undefined {
+  if (spec === undefined || !spec.record.wanted || isOver(spec.record)) return undefined
+  let count = 0
+  for (const slot of wanted) {
+    const seen = slots.get(slot)
+    if (seen !== undefined && isEarlier(seen.record, spec.record)) continue
+    if (seen === undefined || !hasEnded(seen.record, spec.record)) return undefined
+    count += 1
+  }
+  if (count === 0) return undefined
+  const { changedAtMs, by } = spec.record
+  const begun: RoundRecord = spec.record.round ?? { number: 0, atMs: changedAtMs, by }
+  const round = { ...begun, endedAtMs: context.wallMs }
+  const reason = `every instance of round ${round.number}, started by ${round.by}, has ended`
+  return { kind: 'spec', after: { ...spec.record, round }, what: 'over', reason }
 }

@@ -54,9 +54,18 @@ function slotStep(
   view: WorkView,
 ): Step | undefined {
   if (instance?.phase === 'stopped') return { kind: 'stop', reason: 'what is left is cleared' }
+  if (record.ended !== undefined && record.wish === 'run') return endedStep(record, instance)
   return record.exclusive
     ? exclusiveStep(record, instance, view)
     : availableStep(record, instance, view)
+}
+
+/** What is left of it stays to be looked at. */
+function endedStep(record: SlotRecord, instance: HostedInstance | undefined): Step | undefined {
+  if (instance !== undefined && instance.generation !== record.generation) {
+    return { kind: 'stop', reason: 'it has ended elsewhere' }
+  }
+  return record.claim === undefined ? undefined : { kind: 'release', reason: 'it has ended' }
 }
 
 function availableStep(

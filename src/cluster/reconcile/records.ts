@@ -53,6 +53,33 @@ export interface SpecRecord {
   readonly asked?: 'start' | 'stop' | 'restart'
   /** All of its instances were ready since it is wanted, and enough are. See plan-dependencies. */
   readonly up?: boolean
+  /** Its last start. */
+  readonly round?: RoundRecord
+  /** Of a timer, since it was first started. */
+  readonly timer?: TimerRecord
+}
+
+/** One start of a unit, by somebody or by a timer: what has ended in it stays so. */
+export interface RoundRecord {
+  /** Runs are numbered from 1. */
+  readonly number: number
+  readonly atMs: number
+  /** "uid 0", "backup.timer". */
+  readonly by: string
+  /** Begun while instances of earlier ones ran, which go on. */
+  readonly beside?: true
+  /** When the last of its instances had ended, or the unit was stopped. */
+  readonly endedAtMs?: number
+}
+
+/** What a timer has done: changed in the txn that does it. */
+export interface TimerRecord {
+  readonly activatedAtMs: number
+  /** For calendars that name none: of the machine where it was started. */
+  readonly zone: string
+  /** The moment last acted on, or passed over. */
+  readonly lastScheduledMs?: number
+  readonly lastFiredAtMs?: number
 }
 
 export interface GivenSpec {
@@ -108,6 +135,17 @@ export interface SlotRecord {
   readonly atMs: number
   /** Where it failed lately, to be tried elsewhere first. */
   readonly failures?: readonly SlotFailure[]
+  /** The round that it is part of. */
+  readonly round?: number
+  /** It was over by itself: it is started again by another round only. */
+  readonly ended?: SlotEnd
+}
+
+export interface SlotEnd {
+  readonly result: 'success' | 'failed'
+  readonly atMs: number
+  /** "result exit-code, status 1". */
+  readonly why: string
 }
 
 export interface NextPlace {

@@ -1,5 +1,7 @@
 /** What a leader must know of a unit's text. */
 import { unitProblemsError } from '../../unit/parse.ts'
+import type { ServiceUnit } from '../../unit/service-unit.ts'
+import { loadTimer, type TimerUnit } from '../../unit/timer-unit.ts'
 import { loadUnit } from '../../unit/unit.ts'
 import type { UnitFacts } from './controller.ts'
 
@@ -13,12 +15,29 @@ const noTimeoutMs = 10 * 60_000
 export function unitFacts(name: string, text: string): UnitFacts {
   const loaded = loadUnit({ name, text })
   if (loaded.kind === 'refused') throw unitProblemsError(name, loaded.problems)
-  const { dependencies, placement, type, timeoutStartMs } = loaded.unit
+  const { dependencies, placement, type, timeoutStartMs, restart } = loaded.unit
   const tells = type === 'notify' || type === 'oneshot'
   return {
     rules: placement,
     dependencies,
     settleMs: tells ? 0 : settleMs,
+    failureEnds: failureEnds(type, restart),
     readyTimeoutMs: (timeoutStartMs === 0 ? noTimeoutMs : timeoutStartMs) + readyMarginMs,
   }
+}
+
+/** Without Restart= what a timer starts is not tried again; a oneshot service never is. */
+function failureEnds(
+  type: ServiceUnit['type'],
+  restart: ServiceUnit['restart'],
+): UnitFacts['failureEnds'] {
+  if (restart !== 'no' && restart !== 'on-success') return 'never'
+  return type === 'oneshot' ? 'always' : 'by-timer'
+}
+
+/** Throws `invalid_argument` for a text that cannot be read. */
+export function readTimer(name: string, text: string): TimerUnit {
+  const loaded = loadTimer({ name, text })
+  if (loaded.kind === 'refused') throw unitProblemsError(name, loaded.problems)
+  return loaded.unit
 }

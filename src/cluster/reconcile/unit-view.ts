@@ -5,7 +5,8 @@ import { isVoid } from '../lease/record.ts'
 import type { SeenSlot } from './control-view.ts'
 import type { HostedInstance } from './host.ts'
 import type { UnitOrder } from './plan-dependencies.ts'
-import type { SlotFailure, SpecRecord, Stored } from './records.ts'
+import type { SlotEnd, SlotFailure, SpecRecord, Stored } from './records.ts'
+import { roundNumber } from './rounds.ts'
 
 /** `silent`: suspected to be dead. `gone`: not in the fleet any more. */
 export type Presence = 'up' | 'silent' | 'gone'
@@ -46,6 +47,8 @@ export interface UnitPlanInput {
   readonly settleMs: number
   /** An instance that is not ready after this is a bad one, to a rollout. */
   readonly readyTimeoutMs: number
+  /** An instance that failed is over: nothing asks for another try. */
+  readonly failureEnds: boolean
   readonly slots: ReadonlyMap<number, SeenSlot>
   /** What other units mean for it. */
   readonly order: UnitOrder
@@ -80,14 +83,30 @@ export class UnitView {
     return isThis ? hosted : undefined
   }
 
+  get round(): number {
+    return roundNumber(this.input.spec?.record)
+  }
+
+  /** How it has ended, by itself and for good, as its machine says. */
+  endOf(seen: SeenSlot): SlotEnd | undefined {
+    const hosted = this.hosted(seen, seen.record.machineId)
+    const isEnd =
+      hosted?.phase === 'ended' || (hosted?.phase === 'failed' && this.input.failureEnds)
+    if (hosted === undefined || !isEnd) return undefined
+    const result = hosted.phase === 'ended' ? 'success' : 'failed'
+    return { result, atMs: this.context.wallMs, why: hosted.why }
+  }
+
   /** One that was over by itself counts as ready: nobody waits for more of it. */
   isReady(seen: SeenSlot, machineId = seen.record.machineId): boolean {
+    if (seen.record.ended !== undefined) return true
     if (this.context.presence(machineId) !== 'up') return false
     const phase = this.hosted(seen, machineId)?.phase
     return phase === 'ready' || phase === 'ended'
   }
 
   isSettled(seen: SeenSlot, machineId = seen.record.machineId): boolean {
+    if (seen.record.ended !== undefined) return true
     const hosted = this.hosted(seen, machineId)
     if (!this.isReady(seen, machineId) || hosted === undefined) return false
     return hosted.phase === 'ended' || hosted.forMs >= this.input.settleMs

@@ -20,8 +20,10 @@ import {
   slotPrefix,
   specKey,
   specPrefix,
+  type TimerRecord,
   textKey,
 } from './records.ts'
+import { started, stopped } from './rounds.ts'
 
 export interface UnitVerbsDeps {
   readonly clock: Clock
@@ -79,6 +81,7 @@ export class UnitVerbs {
         ...before,
         ...anew,
         ...askedBy(before, anew),
+        ...(anew.wanted === undefined ? {} : roundOf(before, by, given.changedAtMs)),
         ...given,
         ...(sourcePath === undefined ? {} : { sourcePath }),
       }
@@ -101,20 +104,34 @@ export class UnitVerbs {
     }
   }
 
-  /** Units that depend on it are told by the leader. */
+  /** What has ended runs again by it, what runs goes on. Who depends on it is told by leaders. */
   want(unit: string, wanted: boolean, by: string, options: SignalOptions): Promise<void> {
-    const asked = wanted ? ('start' as const) : ('stop' as const)
-    const change = (before: SpecRecord) =>
-      before.wanted === wanted ? { by, asked } : { by, wanted, asked, up: false }
-    return this.#change(unit, change, options)
+    const change = (before: SpecRecord, atMs: number) =>
+      wanted ? started(before, by, atMs) : stopped(before, atMs)
+    return this.#change(unit, by, change, options)
+  }
+
+  /** `zone` is for calendars that name none. */
+  wantTimer(
+    unit: string,
+    { wanted, zone }: { readonly wanted: boolean; readonly zone: string },
+    by: string,
+    options: SignalOptions,
+  ): Promise<void> {
+    const change = (before: SpecRecord, atMs: number) => {
+      if (before.wanted || !wanted) return { ...before, wanted }
+      const timer: TimerRecord = { ...before.timer, activatedAtMs: atMs, zone }
+      return { ...before, wanted, timer }
+    }
+    return this.#change(unit, by, change, options)
   }
 
   enable(unit: string, enabled: boolean, by: string, options: SignalOptions): Promise<void> {
-    return this.#change(unit, { enabled, by }, options)
+    return this.#change(unit, by, (before) => ({ ...before, enabled }), options)
   }
 
   scale(unit: string, scale: number, by: string, options: SignalOptions): Promise<void> {
-    return this.#change(unit, { scale, by }, options)
+    return this.#change(unit, by, (before) => ({ ...before, scale }), options)
   }
 
   /** Where its instances belong, by slot. */
@@ -153,7 +170,7 @@ export class UnitVerbs {
       if (stored === undefined || stored.record.machineId === '') {
         throw new HolonError('not_found', `${unit} has no instance ${slot}`)
       }
-      const { record } = stored
+      const { ended: _, ...record } = stored.record
       const why = `restart asked by ${by}`
       const after = { ...record, generation: record.generation + 1, why, atMs: clock.wallMs() }
       const operationId = newOperationId(random)
@@ -164,7 +181,7 @@ export class UnitVerbs {
 
   /** Back to an earlier text, which is brought out as any change. */
   async revert(unit: string, spec: number, by: string, options: SignalOptions): Promise<void> {
-    await this.#change(unit, { spec, by }, options)
+    await this.#change(unit, by, (before) => ({ ...before, spec }), options)
   }
 
   /** Undefined: as if nothing had been asked of the machine. */
@@ -204,7 +221,8 @@ export class UnitVerbs {
 
   async #change(
     unit: string,
-    change: Partial<SpecRecord> | ((before: SpecRecord) => Partial<SpecRecord>),
+    by: string,
+    change: (before: SpecRecord, atMs: number) => SpecRecord,
     { signal }: SignalOptions,
   ): Promise<void> {
     const { clock, random, state } = this.#deps
@@ -217,9 +235,8 @@ export class UnitVerbs {
           if (entry === undefined) {
             throw notKnown(unit)
           }
-          const before = parseSpec(entry.value)
-          const changed = typeof change === 'function' ? change(before) : change
-          const after = { ...before, ...changed, changedAtMs: clock.wallMs() }
+          const changedAtMs = clock.wallMs()
+          const after = { ...change(parseSpec(entry.value), changedAtMs), by, changedAtMs }
           return { kind: 'put', value: after, schema: 1 }
         },
         { signal: limit, writer: this.#writer },
@@ -237,6 +254,17 @@ function askedBy(
     return { asked: wanted || before.asked === 'restart' ? 'restart' : 'start' }
   }
   return wanted ? { asked: 'start' } : {}
+}
+
+/** Brought out anew, what runs is started again by that; what has ended needs another round. */
+function roundOf(
+  before: SpecRecord | undefined,
+  by: string,
+  atMs: number,
+): Pick<SpecRecord, 'round'> | undefined {
+  if (before === undefined) return { round: { number: 1, atMs, by } }
+  const { round } = started(before, by, atMs)
+  return round === undefined ? undefined : { round }
 }
 
 function notKnown(unit: string): HolonError {

@@ -121,6 +121,12 @@ export const commandTable: readonly CommandEntry[] = [
   entry('enable', 'Units', 'start units whenever Holon starts', unitVerbs('enable')),
   entry('disable', 'Units', 'do not start units by themselves', unitVerbs('disable')),
   entry('list-units', 'Units', 'list units', () => import('./commands/list-units.ts')),
+  entry(
+    'list-timers',
+    'Units',
+    'list timers, the next one first',
+    () => import('./commands/list-timers.ts'),
+  ),
   entry('is-active', 'Units', 'tell by exit status whether units run', unitVerbs('is-active')),
   entry('is-failed', 'Units', 'tell by exit status whether units failed', unitVerbs('is-failed')),
   entry('cat', 'Units', 'print unit files as loaded', unitVerbs('cat')),

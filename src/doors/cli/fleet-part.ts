@@ -1,6 +1,6 @@
 /** A unit of the fleet in words: what its change has come to, and why its instances are there. */
 import type { FleetPart, UnitStatus } from '../../kernel/types.ts'
-import { ago } from './time.ts'
+import { ago, duration } from './time.ts'
 
 /** Whether instances still have another text than the one that is wanted. */
 export function isChanging({ wanted, fleet }: UnitStatus): boolean {
@@ -24,4 +24,12 @@ export function rolloutText(status: UnitStatus, fleet: FleetPart, nowMs: number)
 export function placeText({ why, next }: FleetPart['slots'][number]): string {
   const moving = next === undefined ? '' : `; ${next} takes over once it is ready there`
   return `here because ${why}${moving}`
+}
+
+/** "7, started by backup.timer 3min ago, over after 12s"; undefined before the first one. */
+export function roundText({ round }: FleetPart, nowMs: number): string | undefined {
+  if (round === undefined) return undefined
+  const { number, by, atMs, endedAtMs } = round
+  const begun = `${number}, started by ${by} ${ago(nowMs - atMs)}`
+  return endedAtMs === undefined ? begun : `${begun}, over after ${duration(endedAtMs - atMs)}`
 }

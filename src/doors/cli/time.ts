@@ -15,6 +15,11 @@ export function ago(elapsedMs: number): string {
   return `${duration(elapsedMs)} ago`
 }
 
+/** "3min 20s left"; "due" when nothing is. */
+export function leftText(ms: number): string {
+  return ms <= 0 ? 'due' : `${duration(ms)} left`
+}
+
 /** "12 s ago", "3 min ago": one part, for a time that stands beside it. */
 export function sinceText(elapsedMs: number): string {
   const [size, name] = parts.find(([ms]) => elapsedMs >= ms) ?? ([1000, 's'] as const)

@@ -2,11 +2,12 @@
  * What people type for a unit: a name ("web"), an instance ("web.service/2"), or the path of a unit
  * file, which is then loaded first.
  */
-import { basename, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { HolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
 import { exists, readTextBounded } from '../../io/files.ts'
 import type { System, Unit, UnitFile } from '../../kernel/kernel.ts'
+import { isTimerName, loadTimer } from '../../unit/timer-unit.ts'
 
 export interface UnitArgument {
   readonly name: string
@@ -29,7 +30,7 @@ export async function resolveUnit(
   if (isUnitPath(text)) {
     const name = basename(text)
     const unit = options.load
-      ? await system.load(readUnitFile(text), { signal })
+      ? await loadFile(system, text, signal)
       : await system.unit(name, { signal })
     return { name, unit }
   }
@@ -40,13 +41,40 @@ export async function resolveUnit(
   } catch (error) {
     // `holon start web.service` beside the file: the obvious thing is meant.
     const beside = error instanceof HolonError && error.code === 'not_found' && exists(name)
-    if (!beside || !options.load || !name.endsWith('.service')) throw error
-    return { name, unit: await system.load(readUnitFile(name), { signal }) }
+    const isFile = name.endsWith('.service') || isTimerName(name)
+    if (!beside || !options.load || !isFile) throw error
+    return { name, unit: await loadFile(system, name, signal) }
   }
+}
+
+/** A timer brings the service that it starts along, if that lies beside it. */
+async function loadFile(system: System, path: string, signal: AbortSignal): Promise<Unit> {
+  const file = readUnitFile(path)
+  const timer = isTimerName(file.name) ? loadTimer(file) : undefined
+  if (timer?.kind === 'loaded') {
+    const service = join(dirname(path), timer.unit.unit)
+    if (exists(service)) await system.load(readUnitFile(service), { signal })
+  }
+  return system.load(file, { signal })
 }
 
 export function readUnitFile(path: string): UnitFile {
   const sourcePath = resolve(path)
   const text = readTextBounded(sourcePath, limits.unitFileBytesMax)
   return { name: basename(sourcePath), text, sourcePath }
+}
+
+/** Whether a name fits one of `patterns`, with * and ?; the type need not be given. All fit none. */
+export function namePattern(
+  patterns: readonly string[],
+  type: 'service' | 'timer',
+): (name: string) => boolean {
+  const all = patterns.map((pattern) => {
+    const source = pattern
+      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.')
+    return new RegExp(`^${source}(\\.${type})?$`)
+  })
+  return (name) => all.length === 0 || all.some((pattern) => pattern.test(name))
 }

@@ -49,6 +49,9 @@ const bash = () => `_holon() {
     ${unitVerbs})
       list=$(holon list-units --no-headers 2>/dev/null | cut -d' ' -f1)
       COMPREPLY=($(compgen -W "$list" -f -- "$word")) ;;
+    list-timers)
+      list=$(holon list-units --no-headers '*.timer' 2>/dev/null | cut -d' ' -f1)
+      COMPREPLY=($(compgen -W "$list" -- "$word")) ;;
     attach|wait)
       list=$(holon runs --no-headers 2>/dev/null | cut -d' ' -f1)
       COMPREPLY=($(compgen -W "$list" -- "$word")) ;;

@@ -10,6 +10,7 @@ import {
   outputOption,
   printListing,
 } from '../output.ts'
+import { namePattern } from '../unit-arguments.ts'
 
 export function command(context: CliContext): Command {
   return new Command('list-units')
@@ -25,8 +26,9 @@ export function command(context: CliContext): Command {
       const system = await context.system()
       const states = options.state?.split(',')
       const listing = await system.units({ signal: limit.signal })
+      const isMeant = namePattern(patterns, 'service')
       const units = listing.units.filter(
-        (unit) => matches(unit.name, patterns) && (states?.includes(unit.active) ?? true),
+        (unit) => isMeant(unit.name) && (states?.includes(unit.active) ?? true),
       )
       printListing(context, options, units, { header, row })
       reportMissing(context, listing.missing)
@@ -47,15 +49,4 @@ function row(unit: UnitStatus): readonly string[] {
     unit.machines.join(','),
     unit.description,
   ]
-}
-
-function matches(name: string, patterns: readonly string[]): boolean {
-  if (patterns.length === 0) return true
-  return patterns.some((pattern) => {
-    const source = pattern
-      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-      .replaceAll('*', '.*')
-      .replaceAll('?', '.')
-    return new RegExp(`^${source}(\\.service)?$`).test(name)
-  })
 }

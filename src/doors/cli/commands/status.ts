@@ -9,14 +9,15 @@ import type {
   InstanceStatus,
   MachineInfo,
   SystemStatus,
+  TimerPart,
   UnitStatus,
 } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
-import { rolloutText } from '../fleet-part.ts'
+import { rolloutText, roundText } from '../fleet-part.ts'
 import { formatEntry } from '../log-format.ts'
 import { reportMissing } from '../missing.ts'
 import { printable } from '../ps/width.ts'
-import { ago, bytes, duration, isoTime, sinceText } from '../time.ts'
+import { ago, bytes, duration, isoTime, leftText, sinceText } from '../time.ts'
 import { resolveUnit } from '../unit-arguments.ts'
 import { stateTrouble } from './machines.ts'
 import { describeFailure } from './unit-verbs.ts'
@@ -48,6 +49,7 @@ export function command(context: CliContext): Command {
         if (!options.json) {
           if (statuses.length > 1) context.stdout.write('\n')
           context.stdout.write(describeUnit(context, status))
+          if (status.timer !== undefined) continue
           context.stdout.write(await lastLines(unit, Number(options.lines), signal))
         }
       }
@@ -123,15 +125,33 @@ function describeUnit(context: CliContext, status: UnitStatus): string {
     `     Loaded: ${status.load} (${status.sourcePath ?? 'given as text'}; ${enabled})`,
     `     Active: ${status.active} (${status.sub})`,
   ]
-  if (status.instancesWanted !== 1) lines.push(`  Instances: ${status.instancesWanted} wanted`)
+  if (status.timer !== undefined) lines.push(...describeTimer(context, status.timer))
+  else if (status.instancesWanted !== 1) lines.push(`  Instances: ${status.instancesWanted} wanted`)
   const { fleet } = status
   if (fleet !== undefined) {
     lines.push(`    Rollout: ${rolloutText(status, fleet, context.clock.wallMs())}`)
+    const round = roundText(fleet, context.clock.wallMs())
+    if (round !== undefined) lines.push(`      Round: ${round}`)
   }
   for (const note of status.notes) lines.push(`       Note: ${note}`)
   for (const instance of status.instances) lines.push(...describeInstance(context, instance))
   for (const waits of fleet?.waiting ?? []) lines.push(`   ${waits}`)
   return `${lines.join('\n')}\n`
+}
+
+function describeTimer(context: CliContext, timer: TimerPart): readonly string[] {
+  const { unit, nextMs, lastMs, machines, waits } = timer
+  const nowMs = context.clock.wallMs()
+  const left = nextMs === undefined ? '' : leftText(nextMs - nowMs)
+  const next = nextMs === undefined ? 'n/a' : `${isoTime(nextMs)}; ${left}`
+  const last = lastMs === undefined ? 'n/a' : `${isoTime(lastMs)}; ${ago(nowMs - lastMs)}`
+  const where = machines.length === 0 ? '' : ` (on ${machines.join(', ')})`
+  return [
+    `    Trigger: ${next}`,
+    `       Last: ${last}`,
+    `   Triggers: ${unit}${where}`,
+    `      Waits: ${waits}`,
+  ]
 }
 
 function describeInstance(context: CliContext, instance: InstanceStatus): readonly string[] {
