@@ -53,7 +53,8 @@ export class Instance {
   #link: JobLink | undefined
   #state: JobState | undefined
   #lost = false
-  #busy = false
+  /** While the job is being changed; resolves when that is over. */
+  #work: Promise<void> | undefined
 
   constructor(deps: InstanceDeps, unit: string, number: number, dir: string) {
     this.#deps = deps
@@ -79,7 +80,7 @@ export class Instance {
 
   /** Undefined: there is no job and nothing left of one. */
   condition(): InstanceCondition | undefined {
-    if (this.#busy) return 'busy'
+    if (this.#work !== undefined) return 'busy'
     if (this.#lost) return 'lost'
     const state = this.#state
     if (state === undefined) return undefined
@@ -137,12 +138,16 @@ export class Instance {
   }
 
   async #exclusively(work: () => Promise<void>): Promise<void> {
-    if (this.#busy) throw new HolonError('conflict', `${this.name} is being changed already`)
-    this.#busy = true
+    if (this.#work !== undefined) {
+      throw new HolonError('conflict', `${this.name} is being changed already`)
+    }
+    const done = Promise.withResolvers<void>()
+    this.#work = done.promise
     try {
       await work()
     } finally {
-      this.#busy = false
+      this.#work = undefined
+      done.resolve()
       this.#deps.changed()
     }
   }
@@ -175,14 +180,19 @@ export class Instance {
       if (this.#link !== link) return
       this.#link = undefined
       if (end === 'ended') this.#deps.removeCredentials(this.job)
-      if (end === 'lost') await this.#exclusively(() => this.#afterLoss())
+      if (end === 'lost') await this.#afterLoss()
       else this.#deps.changed()
     })
   }
 
+  /** It may be lost while it is still being started. */
   async #afterLoss(): Promise<void> {
-    await this.#deps.cleanUp(this.job)
-    this.#deps.removeCredentials(this.job)
-    this.#lost = true
+    while (this.#work !== undefined) await this.#work
+    if (this.#link !== undefined || this.#state === undefined) return
+    await this.#exclusively(async () => {
+      await this.#deps.cleanUp(this.job)
+      this.#deps.removeCredentials(this.job)
+      this.#lost = true
+    })
   }
 }

@@ -1,0 +1,34 @@
+/** An instance whose keeper dies at awkward moments. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { realClock } from '../../io/clock.ts'
+import type { JobSpec } from '../../unit/job-spec.ts'
+import type { JobLauncher } from '../keeper/launcher.ts'
+import type { JobLink } from '../keeper/link.ts'
+import { Instance, type InstanceDeps } from './instance.ts'
+
+const { signal } = new AbortController()
+
+test('start() of a job that is lost at once: cleaned up, and counts as lost', async () => {
+  const cleaned = Promise.withResolvers<string>()
+  const link = {
+    state: { phase: 'running', keeperPid: 0 },
+    ended: Promise.resolve('lost'),
+    [Symbol.dispose]() {},
+  } as unknown as JobLink
+  const deps: InstanceDeps = {
+    clock: realClock,
+    launcher: { start: async () => link } as unknown as JobLauncher,
+    cleanUp: async (job) => cleaned.resolve(job),
+    untilGone: async () => {},
+    removeCredentials: () => {},
+    changed: () => {},
+    event: () => {},
+    seen: () => 0,
+  }
+  const instance = new Instance(deps, 'web.service', 1, '/nowhere/web')
+  await instance.start(async () => ({}) as JobSpec, signal)
+  assert.equal(await cleaned.promise, 'unit/web.service/1')
+  while (instance.condition() === 'busy') await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(instance.condition(), 'lost')
+})
