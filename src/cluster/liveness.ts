@@ -217,7 +217,8 @@ export class Liveness implements Disposable {
     if (this.#beating.has(keeper)) return
     this.#beating.add(keeper)
     const { clock, links, beat } = this.#deps
-    using limit = deadline(clock, limits.beatAskMs, this.#life.signal)
+    // As long as it takes to be suspected: a busy machine may be slow, and calls to it go on.
+    using limit = deadline(clock, limits.beatSilenceMs, this.#life.signal)
     try {
       const peer = await links.peer(keeper, limit.signal)
       await peer.beat(beat(), limit)

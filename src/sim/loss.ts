@@ -19,13 +19,13 @@ export async function simulateLoss(seed: number): Promise<SimResult> {
   const world = new World(seed)
   const machines = 5 + Math.floor(world.between(0, 3))
   const keepers = machines >= 7 ? 5 : 3
-  const wired = world.chance(0.5)
+  const wired = world.chance(0.6)
   const model = { machines: someMachines(machines, 0), keepers, clockRateError: 0.001, wired }
   const fleet = new SimFleet(world, model)
   const step = () => fleet.checks.step()
   fleet.boot()
   await world.run(1_000, step)
-  const withExclusive = world.chance(0.4)
+  const withExclusive = world.chance(wired ? 0.1 : 0.6)
   const units = someUnits(world).filter((unit) => withExclusive || !mustNotRunTwice.has(unit))
   startAll(world, fleet, units.length === 0 ? ['web.service'] : units)
   await world.run(settleMs + world.between(0, 1_000), step)
