@@ -41,6 +41,8 @@ export interface CommandOptions {
 }
 
 const commandTimeoutMs = 60_000
+/** Each machine builds its keeper. */
+const upTimeoutMs = 180_000
 
 /** `await using` removes all of it, whatever the test did, and checks that nothing is left. */
 export class Lab implements AsyncDisposable {
@@ -60,7 +62,7 @@ export class Lab implements AsyncDisposable {
     const single = options.join === false ? ['--no-join'] : []
     const dir = options.dir === undefined ? [] : ['--dir', options.dir]
     try {
-      await lab.ok(['up', ...single, ...dir, String(count)])
+      await lab.ok(['up', ...single, ...dir, String(count)], { timeoutMs: upTimeoutMs })
     } catch (error) {
       await lab[Symbol.asyncDispose]()
       throw error
@@ -92,8 +94,9 @@ export class Lab implements AsyncDisposable {
   }
 
   /** The same, which must succeed; its stdout. */
-  async ok(args: readonly string[]): Promise<string> {
-    return mustSucceed(`holon lab ${args.join(' ')}`, await this.lab(args), () => this.diary())
+  async ok(args: readonly string[], options: CommandOptions = {}): Promise<string> {
+    const result = await this.lab(args, options)
+    return mustSucceed(`holon lab ${args.join(' ')}`, result, () => this.diary())
   }
 
   machine(name: string): Machine {
