@@ -279,4 +279,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     'this.#take({ record, revision: 0 })',
     'this.#take({ record: { ...record, ended: undefined }, revision: 0 })',
   ]),
+  bug('what must not run twice moves to a better place', 'return', 40, [
+    `${reconcile}/plan-moves.ts`,
+    " && rules.partition !== 'at-most'",
+    '',
+  ]),
 ]

@@ -16,7 +16,7 @@ import type { MachineRecord } from './members.ts'
 import { AssignedWork } from './reconcile/assigned-work.ts'
 import type { AskedUnit } from './reconcile/condition-answers.ts'
 import { Control } from './reconcile/control.ts'
-import type { ControlledMachine } from './reconcile/controller.ts'
+import { type ControlledMachine, controlledMachines } from './reconcile/controlled.ts'
 import { DecisionLog } from './reconcile/decision-log.ts'
 import type { InstanceHost } from './reconcile/host.ts'
 import type { Fitness } from './reconcile/leadership.ts'
@@ -261,13 +261,7 @@ export class FleetUnits implements Disposable {
 
   #controlled(): readonly ControlledMachine[] {
     const { liveness, machines, ownReport, self } = this.#deps
-    const own = self().machineId
-    return machines().map(({ machineId, name, zone, labels }) => {
-      const { up, forMs, doubted } = liveness.presence(machineId)
-      const presence = up ? 'up' : 'silent'
-      const report = machineId === own ? ownReport() : liveness.reportOf(machineId)
-      return { machineId, name, zone, labels, presence, forMs, doubted, report }
-    })
+    return controlledMachines(machines(), liveness, self().machineId, ownReport)
   }
 }
 

@@ -140,9 +140,15 @@ export class Scheduler {
     return surplus(this.#unit(name), count)
   }
 
-  /** Moves to better places that Rebalance= allows, at most `movesMax`. None of them is made. */
+  /**
+   * Moves to better places that Rebalance= allows, at most `movesMax`. The new places count as
+   * taken, beside the old ones, until `setUnit` says otherwise.
+   */
   rebalance(name: string, movesMax: number): readonly Move[] {
-    return rebalance(this.#board, this.#random, this.#unit(name), movesMax)
+    const unit = this.#unit(name)
+    const moves = rebalance(this.#board, this.#random, unit, movesMax)
+    for (const { slot, to } of moves) this.#putAll(unit, slot, new Set([to]))
+    return moves
   }
 
   /** Which machines fit the unit now, and what refuses the others. */

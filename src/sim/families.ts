@@ -4,6 +4,7 @@ import { simulateLeases } from './leases.ts'
 import { simulateLoss } from './loss.ts'
 import { simulateOrder } from './order.ts'
 import { simulateOutage } from './outage.ts'
+import { simulateReturn } from './return.ts'
 import { type SimResult, simulateSeed } from './run.ts'
 import { simulateSilence } from './silence.ts'
 import { simulateTimers } from './timers.ts'
@@ -18,6 +19,7 @@ export const families = {
   silence: simulateSilence,
   order: simulateOrder,
   timers: simulateTimers,
+  return: simulateReturn,
 } as const satisfies Record<string, (seed: number) => Promise<SimResult>>
 
 export type Family = keyof typeof families

@@ -8,7 +8,7 @@ import { Liveness } from '../cluster/liveness.ts'
 import type { MachineRecord } from '../cluster/members.ts'
 import { AssignedWork } from '../cluster/reconcile/assigned-work.ts'
 import { Control } from '../cluster/reconcile/control.ts'
-import type { ControlledMachine } from '../cluster/reconcile/controller.ts'
+import { controlledMachines } from '../cluster/reconcile/controlled.ts'
 import type { HostedReport } from '../cluster/reconcile/reports.ts'
 import { SpecTexts } from '../cluster/reconcile/spec-texts.ts'
 import { readTimer } from '../cluster/reconcile/unit-facts.ts'
@@ -260,7 +260,8 @@ export class SimMachine {
             placer: new Scheduler(random),
             self: this.id,
             sequence: () => agent.sequence,
-            machines: () => this.#controlled(agent),
+            machines: () =>
+              controlledMachines(machines(), liveness, this.id, () => this.#reportNow(clock)),
             fitnessOf: (machineId) => liveness.fitnessOf(machineId),
             ask: async (machineId, signal) =>
               machineId === this.id
@@ -333,15 +334,6 @@ export class SimMachine {
 
   #hosted(agent: Agent): HostedReport {
     return { sequence: agent.sequence, instances: agent.work.instances() }
-  }
-
-  #controlled({ liveness }: Agent): readonly ControlledMachine[] {
-    return this.#deps.machines().map(({ machineId, name, zone, labels }) => {
-      const { up, forMs, doubted } = liveness.presence(machineId)
-      const presence = up ? 'up' : 'silent'
-      const report = liveness.reportOf(machineId)
-      return { machineId, name, zone, labels, presence, forMs, doubted, report }
-    })
   }
 
   /** What changes in it does so slowly. */

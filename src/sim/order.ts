@@ -68,7 +68,8 @@ export async function simulateOrder(seed: number): Promise<SimResult> {
   await world.run(2_000, step)
   void operators.insist(() => operators.want('edge.service', true))
   await world.run(settleMs, step)
-  const mix = { ...everyFault, operator: 0 }
+  // With a full disk an end may be forgotten, see docs/timers.md.
+  const mix = { ...everyFault, operator: 0, fullDisk: 0 }
   const faults = new Faults(world, fleet, mix, [])
   const pauseMsMax = 1_000 * 10 ** world.random.next()
   faults.rage(100, pauseMsMax)

@@ -8,8 +8,7 @@
  *     Fails=yes         it ends with a failure instead of becoming ready
  *     RunsSec=10s       it ends by itself, successfully, after this
  */
-import type { UnitFacts } from '../cluster/reconcile/controller.ts'
-import { unitFacts } from '../cluster/reconcile/unit-facts.ts'
+import { type UnitFacts, unitFacts } from '../cluster/reconcile/unit-facts.ts'
 import { type DirectiveLine, parseUnitFile, unitProblemsError } from '../unit/parse.ts'
 import { loadUnit } from '../unit/unit.ts'
 import { bad, type Parsed, parseBoolean, parseDuration } from '../unit/values.ts'

@@ -31,6 +31,7 @@ for (const [family, count] of [
   ['outage', 2],
   // In each of them a leader dies ten times.
   ['timers', 100],
+  ['return', 20],
 ] as const) {
   test(`${count} seeds of family ${family}`, () =>
     simulate('--family', family, '--count', String(count), '--first'))

@@ -32,8 +32,8 @@ export interface ControlViewDeps {
   readonly clock: Clock
   readonly state: State
   readonly report: (message: string) => void
-  /** Something changed: of this unit, or of everything. */
-  readonly changed: (unit?: string) => void
+  /** Something changed: of these units, or of machines, and perhaps of everything. */
+  readonly changed: (units?: readonly string[]) => void
 }
 
 /** A slot, and how long it has been as it is, on this machine's clock. */
@@ -57,6 +57,8 @@ export class ControlView implements Disposable {
   readonly #life = new AbortController()
   #leader: Stored<LeaderRecord> | undefined
   #heardMs: number | undefined
+  /** The last one that the watch told of. */
+  #toldRevision = 0
 
   constructor(deps: ControlViewDeps) {
     this.#deps = deps
@@ -96,20 +98,22 @@ export class ControlView implements Disposable {
     return [...new Set([...this.specs.keys(), ...this.#slots.keys()])].sort()
   }
 
-  /** Takes over what this machine itself wrote. */
-  wroteSlot(unit: string, slot: number, stored: Stored<SlotRecord> | undefined): void {
-    if (stored === undefined) this.#dropSlot(unit, slot)
-    else this.#putSlot(stored)
+  /**
+   * Takes over what this machine itself wrote, unless the watch is past that: it may have told of
+   * what others made of it since.
+   */
+  wroteSlot(unit: string, slot: number, revision: number, record: SlotRecord | undefined): void {
+    if (revision <= this.#toldRevision) return
+    if (record === undefined) this.#dropSlot(unit, slot)
+    else this.#putSlot({ record, revision })
   }
 
-  /** An answer may come late: what the watch told of since is newer. */
   wroteSpec(stored: Stored<SpecRecord>): void {
-    const { unit } = stored.record
-    if ((this.specs.get(unit)?.revision ?? 0) < stored.revision) this.specs.set(unit, stored)
+    if (stored.revision > this.#toldRevision) this.specs.set(stored.record.unit, stored)
   }
 
   wroteLeader(stored: Stored<LeaderRecord>): void {
-    if ((this.#leader?.revision ?? 0) < stored.revision) this.#leader = stored
+    if (stored.revision > this.#toldRevision) this.#leader = stored
   }
 
   async #follow(): Promise<void> {
@@ -152,6 +156,8 @@ export class ControlView implements Disposable {
   }
 
   #apply(view: View): void {
+    const revision = view.kind === 'put' ? view.entry.revision : view.revision
+    this.#toldRevision = Math.max(this.#toldRevision, revision)
     if (view.kind === 'all') this.#applyAll(view.entries, view.revision)
     else if (view.kind === 'put') this.#deps.changed(this.#put(view.entry))
     else if (view.kind === 'delete') this.#deps.changed(this.#delete(view.key, view.revision))
@@ -176,23 +182,28 @@ export class ControlView implements Disposable {
     this.#deps.changed()
   }
 
-  /** The unit that it concerns, if it is one only. */
-  #put({ key, value, revision }: Entry): string | undefined {
+  /** The units that it concerns; undefined for all. */
+  #put({ key, value, revision }: Entry): readonly string[] | undefined {
     if (key.startsWith(slotPrefix)) {
       const record = parseSlot(value)
       this.#putSlot({ record, revision })
-      return record.unit
+      return [record.unit]
     }
     if (key.startsWith(specPrefix)) {
       const record = parseSpec(value)
       if ((this.specs.get(record.unit)?.revision ?? 0) < revision) {
         this.specs.set(record.unit, { record, revision })
       }
-      return record.unit
+      return [record.unit]
     }
     if (key.startsWith(leasePrefix)) {
-      this.leases.see(key.slice(leasePrefix.length), parseLease(value), revision)
-      return ''
+      const machineId = key.slice(leasePrefix.length)
+      const before = this.leases.get(machineId)?.lease
+      const lease = parseLease(value)
+      this.leases.see(machineId, lease, revision)
+      // That it was renewed changes no plan.
+      const isSame = before?.epoch === lease.epoch && before.status === lease.status
+      return isSame ? [] : this.unitsOn(machineId)
     }
     if (key.startsWith(intentPrefix)) {
       this.intents.set(key.slice(intentPrefix.length), parseIntent(value))
@@ -230,17 +241,17 @@ export class ControlView implements Disposable {
     }
   }
 
-  #delete(key: string, revision: number): string | undefined {
+  #delete(key: string, revision: number): readonly string[] | undefined {
     if (key.startsWith(slotPrefix)) {
       const [unit = '', number = ''] = key.slice(slotPrefix.length).split('/')
       const known = this.#slots.get(unit)?.get(Number(number))
       if (known !== undefined && known.revision < revision) this.#dropSlot(unit, Number(number))
-      return unit
+      return [unit]
     }
     if (key.startsWith(specPrefix)) {
       const unit = key.slice(specPrefix.length)
       this.specs.delete(unit)
-      return unit
+      return [unit]
     }
     if (key.startsWith(leasePrefix)) this.leases.gone(key.slice(leasePrefix.length))
     if (key.startsWith(intentPrefix)) this.intents.delete(key.slice(intentPrefix.length))

@@ -11,10 +11,12 @@ import type { State } from '../../state/port.ts'
 import type { TimerUnit } from '../../unit/timer-unit.ts'
 import type { ConditionAnswersDeps } from './condition-answers.ts'
 import { ControlView } from './control-view.ts'
-import { type ControlledMachine, Controller, type UnitFacts } from './controller.ts'
+import type { ControlledMachine } from './controlled.ts'
+import { Controller } from './controller.ts'
 import { type Fitness, type LeaderRecord, leaderKey, reasonToLead } from './leadership.ts'
 import type { Placer } from './placer.ts'
 import { type HostedReport, Reports } from './reports.ts'
+import type { UnitFacts } from './unit-facts.ts'
 
 export interface ControlDeps {
   readonly clock: Clock
@@ -50,6 +52,8 @@ export class Control implements Disposable {
   readonly #deps: ControlDeps
   readonly #writer: string
   readonly #life = new AbortController()
+  /** Machines that this one heard, as of the last look. */
+  #up: ReadonlySet<string> = new Set()
   #timer: Timer | undefined
 
   constructor(deps: ControlDeps, writer: string) {
@@ -60,12 +64,12 @@ export class Control implements Disposable {
       clock,
       state,
       report,
-      changed: (unit) => this.controller.changed(unit),
+      changed: (units) => this.controller.changed(units),
     })
     this.reports = new Reports({
       clock,
       ask,
-      changed: (machineId) => this.controller.machineChanged(machineId),
+      changed: (machineId, units) => this.controller.reported(machineId, units),
     })
     this.controller = new Controller({ ...deps, view: this.view, reports: this.reports }, writer)
   }
@@ -89,7 +93,7 @@ export class Control implements Disposable {
 
   /** How fit this machine is to lead, for its beats. */
   get fitness(): Fitness {
-    return { hears: this.#up().length, stateSilentMs: this.view.silentMs }
+    return { hears: this.#up.size, stateSilentMs: this.view.silentMs }
   }
 
   /** A beat came with the number of its machine's report. */
@@ -112,9 +116,10 @@ export class Control implements Disposable {
 
   async #judge(): Promise<void> {
     const { self, keepers, fitnessOf } = this.#deps
+    this.#up = this.#lookWhoIsUp()
     // Before the state was heard there is no telling who leads.
     if (!Number.isFinite(this.view.silentMs)) return
-    const up = new Set([self, ...this.#up()])
+    const up = new Set([self, ...this.#up])
     const leader = this.view.leader
     const isKeeper = leader !== undefined && keepers().includes(leader.record.machineId)
     const reason = reasonToLead({
@@ -149,8 +154,9 @@ export class Control implements Disposable {
     report(`this machine decides where units run now: ${reason}`)
   }
 
-  #up(): readonly string[] {
+  #lookWhoIsUp(): ReadonlySet<string> {
     const machines = this.#deps.machines()
-    return machines.filter(({ presence }) => presence === 'up').map(({ machineId }) => machineId)
+    const up = machines.filter(({ presence }) => presence === 'up')
+    return new Set(up.map(({ machineId }) => machineId))
   }
 }

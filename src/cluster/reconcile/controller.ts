@@ -8,52 +8,32 @@
 import { type Clock, deadline, type Timer } from '../../base/clock.ts'
 import { asHolonError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
-import type { MachineReport } from '../../kernel/types.ts'
+import { someAtOnce } from '../../base/some-at-once.ts'
 import type { Closed } from '../../sched/board-machine.ts'
 import { commit, newOperationId } from '../../state/commit.ts'
 import type { Condition, Delete, Put, State } from '../../state/port.ts'
-import type { PlacementRules } from '../../unit/placement-rules.ts'
-import type { UnitDependency } from '../../unit/service-unit.ts'
 import { isTimerName, type TimerUnit } from '../../unit/timer-unit.ts'
 import { type LeaseRecord, leaseKey } from '../lease/record.ts'
 import { Candidates, type KnownPlace } from './candidates.ts'
+import { changeText } from './change-text.ts'
 import { ConditionAnswers, type ConditionAnswersDeps } from './condition-answers.ts'
 import type { ControlView } from './control-view.ts'
+import type { ControlledMachine } from './controlled.ts'
 import { Dependencies } from './dependencies.ts'
-import { evictionPause } from './eviction.ts'
+import { MachineSight } from './machine-sight.ts'
 import type { Placer } from './placer.ts'
 import type { SpecChange } from './plan-dependencies.ts'
 import type { SlotChange } from './plan-slot.ts'
 import { planUnit, type UnitChange, type UnitPlan } from './plan-unit.ts'
-import { machinesOf, slotChange, specKey, textKey } from './records.ts'
+import { Rebalancing } from './rebalancing.ts'
+import { machinesOf, slotChange, specKey } from './records.ts'
 import type { Reports } from './reports.ts'
-import { isEarlier, roundNumber } from './rounds.ts'
+import { isPlaced } from './rounds.ts'
+import { specPuts } from './spec-puts.ts'
+import { takeUnits } from './take-units.ts'
 import { Timers } from './timers.ts'
-import type { PlanContext, Presence } from './unit-view.ts'
-
-/** A machine of the fleet, as the leader sees it. */
-export interface ControlledMachine {
-  readonly machineId: string
-  readonly name: string
-  readonly zone: string
-  readonly labels: Readonly<Record<string, string>>
-  readonly presence: Presence
-  /** How long it has been so. */
-  readonly forMs: number
-  /** It was not heard when it should have been: it may be silent soon. */
-  readonly doubted: boolean
-  readonly report: MachineReport | undefined
-}
-
-/** What the text of a unit says that the leader must know. */
-export interface UnitFacts {
-  readonly rules: PlacementRules
-  readonly settleMs: number
-  readonly readyTimeoutMs: number
-  readonly dependencies: readonly UnitDependency[]
-  /** Whether an instance that has failed for good is over, and not tried elsewhere. */
-  readonly failureEnds: 'always' | 'by-timer' | 'never'
-}
+import type { UnitFacts } from './unit-facts.ts'
+import type { PlanContext } from './unit-view.ts'
 
 export interface ControllerDeps {
   readonly clock: Clock
@@ -82,11 +62,15 @@ const commitTimeoutMs = 5_000
 /** Slots in one txn: each is up to four changes. */
 const slotsInTxnMax = 30
 const txnsAtOnce = 8
+const readsAtOnce = 32
+/** After a pass, for each slot that was planned. */
+const pauseForSlotMs = 0.02
 
 export class Controller implements Disposable {
   readonly #deps: ControllerDeps
   readonly #writer: string
   readonly #life = new AbortController()
+  /** Units to be planned, the first one first. */
   readonly #dirty = new Set<string>()
   /** Units whose text could not be read: tried again with the next tick. */
   readonly #unread = new Set<string>()
@@ -99,27 +83,38 @@ export class Controller implements Disposable {
   readonly #candidates: Candidates
   readonly #dependencies: Dependencies
   readonly #timers: Timers
-  #presence = new Map<string, string>()
+  readonly #sight = new MachineSight()
+  readonly #rebalancing = new Rebalancing()
+  /** When each unit was planned last. */
+  readonly #plannedMs = new Map<string, number>()
+  /** The machines are looked at with the next pass. */
+  #isStale = true
   #leads = false
   #timer: Timer | undefined
+  #wakesAtMs = Number.POSITIVE_INFINITY
+  /** Slots of the last pass. */
+  #planned = 0
   #running = false
 
   constructor(deps: ControllerDeps, writer: string) {
     this.#deps = deps
     this.#writer = writer
     const { clock, askConditions: ask, placer } = deps
-    this.#answers = new ConditionAnswers({ clock, ask, changed: (unit) => this.changed(unit) })
+    this.#answers = new ConditionAnswers({ clock, ask, changed: (unit) => this.changed([unit]) })
     this.#candidates = new Candidates(placer, this.#answers)
     this.#dependencies = new Dependencies({
       ...deps,
-      nameOf: (id) => this.#nameOf(id),
+      nameOf: (id) => this.#sight.nameOf(id),
       waiting: (unit) => this.waiting(unit),
     })
     this.#timers = new Timers({
       ...deps,
       commit: (conditions, then) => this.#commit(conditions, then),
-      isPlaced: (unit) => this.#isPlaced(unit),
-      changed: (unit) => this.changed(unit),
+      isPlaced: (unit) => {
+        const rules = this.#facts.get(unit)?.facts?.rules
+        return isPlaced(deps.view.specs.get(unit)?.record, rules, deps.view.slots(unit))
+      },
+      changed: (unit) => this.changed([unit]),
     })
   }
 
@@ -133,6 +128,7 @@ export class Controller implements Disposable {
   set leads(leads: boolean) {
     if (leads === this.#leads) return
     this.#leads = leads
+    if (leads) this.#rebalancing.disturbed()
     if (leads) this.changed()
   }
 
@@ -141,29 +137,40 @@ export class Controller implements Disposable {
     return this.#waiting.get(unit) ?? new Map()
   }
 
-  /** Something changed about this unit, or about all. */
-  changed(unit?: string): void {
-    const units = unit === undefined ? this.#deps.view.units() : unit === '' ? [] : [unit]
-    for (const each of units) {
+  /** Something changed about these units; or about machines, and perhaps all units. */
+  changed(units?: readonly string[]): void {
+    this.#isStale ||= units === undefined
+    const all = units ?? this.#deps.view.units()
+    for (const each of all) {
       this.#timers.changed(each)
       if (!isTimerName(each)) this.#dirty.add(each)
     }
-    if (this.#leads) this.#wake(gatherMs)
+    if (this.#leads && all.length > 0) this.#wake(gatherMs)
   }
 
-  /** A machine has something new to say, or is seen differently. */
+  /** A machine is seen differently. */
   machineChanged(machineId: string): void {
-    for (const unit of this.#deps.view.unitsOn(machineId)) this.#dirty.add(unit)
-    if (this.#leads) this.#wake(gatherMs)
+    this.#isStale = true
+    this.reported(machineId)
+  }
+
+  /** A machine has something new to say, of these units or of all that it may have. */
+  reported(machineId: string, units = this.#deps.view.unitsOn(machineId)): void {
+    this.changed(units.flatMap((unit) => [unit, ...this.#dependencies.neighbours(unit)]))
   }
 
   #wake(ms: number): void {
-    if (this.#running || this.#life.signal.aborted) return
+    const { clock } = this.#deps
+    const atMs = clock.nowMs() + ms
+    // Who changes all the time is not to put it off for ever.
+    if (this.#running || this.#life.signal.aborted || atMs >= this.#wakesAtMs) return
     this.#timer?.[Symbol.dispose]()
-    this.#timer = this.#deps.clock.timer(ms, () => void this.#pass(), { background: true })
+    this.#wakesAtMs = atMs
+    this.#timer = clock.timer(ms, () => void this.#pass(), { background: true })
   }
 
   async #pass(): Promise<void> {
+    this.#wakesAtMs = Number.POSITIVE_INFINITY
     if (this.#running || !this.#leads) return
     this.#running = true
     try {
@@ -173,27 +180,20 @@ export class Controller implements Disposable {
         this.#deps.report(`plan the units: ${String(asHolonError(error).stack)}`)
     } finally {
       this.#running = false
-      this.#wake(this.#dirty.size > 0 ? gatherMs : Math.max(this.#timers.pauseMs(tickMs), gatherMs))
+      // The more there was to plan, the longer the others have their turn.
+      const pauseMs = Math.min(gatherMs + this.#planned * pauseForSlotMs, tickMs)
+      const restMs = Math.max(this.#timers.pauseMs(tickMs), gatherMs)
+      this.#wake(this.#dirty.size > 0 ? pauseMs : restMs)
     }
   }
 
   async #look(): Promise<void> {
-    const machines = this.#deps.machines()
-    this.#seeMachines(machines)
-    const again = [this.#waiting.keys(), this.#unread, this.#answers.lapsed()]
-    for (const units of again) for (const unit of units) this.#dirty.add(unit)
-    this.#unread.clear()
-    const { view } = this.#deps
-    for (const machineId of view.leases.machines()) {
-      if (!view.leases.isOverdue(machineId)) continue
-      for (const unit of view.unitsOn(machineId)) this.#dirty.add(unit)
-    }
-    const units = [...this.#dirty].sort()
-    this.#dirty.clear()
+    const isDue = this.#deps.clock.nowMs() - this.#sight.atMs >= tickMs - gatherMs
+    if (this.#isStale || isDue) this.#lookAtMachines()
+    const units = [...this.#dirty]
     await this.#learn(units)
-    const context = this.#context(machines)
-    const priority = (unit: string) => this.#facts.get(unit)?.facts?.rules.priority ?? 0
-    const inOrder = units.toSorted((a, b) => priority(b) - priority(a))
+    const context = this.#context()
+    const inOrder = this.#take(units)
     // What other units are told comes first: they are all planned from it.
     await Promise.all(inOrder.map((unit) => this.#tellOthers(unit, context.wallMs)))
     const plans = inOrder
@@ -203,31 +203,43 @@ export class Controller implements Disposable {
     await this.#timers.look(this.#life.signal)
   }
 
-  /** Every instance of the unit's last round was given a machine. */
-  #isPlaced(unit: string): boolean {
-    const spec = this.#deps.view.specs.get(unit)?.record
-    const rules = this.#facts.get(unit)?.facts?.rules
-    if (spec === undefined || rules === undefined) return false
-    const slots = [...this.#deps.view.slots(unit).values()].filter(
-      ({ record }) => !isEarlier(record, spec) && (record.round ?? 0) === roundNumber(spec),
-    )
-    return slots.length >= (rules.global ? 1 : (spec.scale ?? rules.instances))
+  /** All that only time or machines may have changed is planned again. */
+  #lookAtMachines(): void {
+    const { clock, machines, view } = this.#deps
+    const seen = machines()
+    this.#isStale = false
+    this.#seeMachines(seen, this.#sight.look(seen, view.intents, clock.nowMs()))
+    const again = [this.#waiting.keys(), this.#unread, this.#answers.lapsed(), this.#movable()]
+    for (const units of again) for (const unit of units) this.#dirty.add(unit)
+    this.#unread.clear()
+    for (const machineId of view.leases.machines()) {
+      if (!view.leases.isOverdue(machineId)) continue
+      for (const unit of view.unitsOn(machineId)) this.#dirty.add(unit)
+    }
   }
 
-  /** Units of machines that changed are looked at; a new machine concerns all that wait. */
-  #seeMachines(machines: readonly ControlledMachine[]): void {
+  /** Units of machines that changed are looked at, and those that are on every one. */
+  #seeMachines(machines: readonly ControlledMachine[], changed: readonly string[]): void {
     const { placer, view } = this.#deps
-    const now = new Map<string, string>()
-    for (const { machineId, presence } of machines) {
-      now.set(machineId, `${presence} ${view.intents.get(machineId)?.wish ?? ''}`)
-    }
-    for (const machineId of new Set([...now.keys(), ...this.#presence.keys()])) {
-      if (now.get(machineId) === this.#presence.get(machineId)) continue
+    for (const machineId of changed) {
       for (const unit of view.unitsOn(machineId)) this.#dirty.add(unit)
+    }
+    if (changed.length > 0) {
+      this.#rebalancing.disturbed()
       for (const [unit, { facts }] of this.#facts) if (facts?.rules.global) this.#dirty.add(unit)
     }
-    this.#presence = now
     placer.setMachines(machines.map((machine) => ({ ...machine, closed: this.#closed(machine) })))
+  }
+
+  /** Units whose turn it is to move. */
+  #movable(): Iterable<string> {
+    return this.#rebalancing.begin({
+      nowMs: this.#sight.atMs,
+      machines: this.#sight.size,
+      isCalm: this.#sight.isCalm,
+      units: () => this.#deps.view.units(),
+      rulesOf: (unit) => this.#facts.get(unit)?.facts?.rules,
+    })
   }
 
   #closed({ machineId, presence }: ControlledMachine): Closed | undefined {
@@ -235,27 +247,45 @@ export class Controller implements Disposable {
     return this.#deps.view.intents.get(machineId)?.wish
   }
 
+  /** Some of these units; the others have their turn after a pause. */
+  #take(units: readonly string[]): readonly string[] {
+    const { clock, view } = this.#deps
+    const rules = (unit: string) => this.#facts.get(unit)?.facts?.rules
+    const nowMs = clock.nowMs()
+    const { taken, slots } = takeUnits(units, {
+      nowMs,
+      priority: (unit) => rules(unit)?.priority ?? 0,
+      slots: (unit) => Math.max(view.slots(unit).size, rules(unit)?.instances ?? 0),
+      plannedMs: (unit) => this.#plannedMs.get(unit),
+    })
+    for (const unit of taken) {
+      this.#dirty.delete(unit)
+      this.#plannedMs.set(unit, nowMs)
+    }
+    this.#planned = slots
+    return taken
+  }
+
   /** The texts of these units, before anything is planned. */
   async #learn(units: readonly string[]): Promise<void> {
     const { clock, facts, report, view } = this.#deps
+    const unknown: { readonly unit: string; readonly spec: number }[] = []
+    for (const unit of units) {
+      const spec = view.specs.get(unit)?.record.spec
+      if (spec !== undefined && this.#facts.get(unit)?.spec !== spec) unknown.push({ unit, spec })
+    }
     using limit = deadline(clock, commitTimeoutMs, this.#life.signal)
-    await Promise.all(
-      units.map(async (unit) => {
-        const spec = view.specs.get(unit)?.record.spec
-        if (spec === undefined || this.#facts.get(unit)?.spec === spec) return
-        try {
-          const read = await facts(unit, spec, limit.signal)
-          this.#facts.set(unit, { spec, facts: read })
-          for (const each of this.#dependencies.learn(unit, read.dependencies)) {
-            this.#dirty.add(each)
-          }
-        } catch (error) {
-          report(`read the text ${spec} of ${unit}: ${asHolonError(error).message}`)
-          this.#facts.set(unit, { spec: 0, facts: this.#facts.get(unit)?.facts })
-          this.#unread.add(unit)
-        }
-      }),
-    )
+    await someAtOnce(readsAtOnce, unknown, async ({ unit, spec }) => {
+      try {
+        const read = await facts(unit, spec, limit.signal)
+        this.#facts.set(unit, { spec, facts: read })
+        for (const each of this.#dependencies.learn(unit, read.dependencies)) this.#dirty.add(each)
+      } catch (error) {
+        report(`read the text ${spec} of ${unit}: ${asHolonError(error).message}`)
+        this.#facts.set(unit, { spec: 0, facts: this.#facts.get(unit)?.facts })
+        this.#unread.add(unit)
+      }
+    })
   }
 
   /** It was started or stopped, and those that this concerns do not know yet. */
@@ -287,15 +317,31 @@ export class Controller implements Disposable {
       place: (slot, avoid) => candidates.place(unit, slot, avoid),
       everywhere: () => candidates.everywhere(unit, places),
       surplus: (count) => candidates.surplus(unit, count),
+      ...this.#betterPlaces(unit),
     })
     this.#dependencies.sawLacking(unit, plan.isLacking, context.nowMs)
     const isMoving =
       spec?.record.rollout?.status === 'going' ||
-      [...slots.values()].some(isUnsettled) ||
+      [...slots.values()].some(
+        ({ record }) => record.next !== undefined || record.wish === 'stop',
+      ) ||
       (order.isAwaited && spec?.record.wanted === true && !spec.record.up)
     if (plan.waiting.size > 0 || plan.isLacking || isMoving) this.#waiting.set(unit, plan.waiting)
     else this.#waiting.delete(unit)
     return plan
+  }
+
+  #betterPlaces(unit: string): Pick<PlanContext, 'betterPlaces'> {
+    const { clock, placer } = this.#deps
+    const most = this.#rebalancing.movesMax(unit)
+    if (most === 0) return {}
+    return {
+      betterPlaces: (movesMax) => {
+        const moves = placer.rebalance(unit, Math.min(movesMax, most))
+        this.#rebalancing.moved(unit, moves.length, clock.nowMs())
+        return moves
+      },
+    }
   }
 
   /** Where its instances are, second places included. */
@@ -311,17 +357,16 @@ export class Controller implements Disposable {
     )
   }
 
-  #context(machines: readonly ControlledMachine[]) {
+  #context() {
     const { clock, reports, view } = this.#deps
-    const byId = new Map(machines.map((machine) => [machine.machineId, machine]))
-    const paused = evictionPause(machines)
+    const sight = this.#sight
     return {
       nowMs: clock.nowMs(),
       wallMs: clock.wallMs(),
-      presence: (id: string) => byId.get(id)?.presence ?? 'gone',
-      evictionsPaused: (id: string) => paused.get(byId.get(id)?.zone ?? ''),
+      presence: (id: string) => sight.presence(id),
+      evictionsPaused: (id: string) => sight.evictionsPaused(id),
       isDraining: (id: string) => view.intents.get(id)?.wish === 'draining',
-      nameOf: (id: string) => byId.get(id)?.name ?? id,
+      nameOf: (id: string) => sight.nameOf(id),
       hasReported: (id: string) => reports.hasReported(id),
       hosted: (id: string, unit: string, slot: number) => reports.get(id, unit, slot),
       lease: (id: string) => view.leases.get(id),
@@ -332,23 +377,19 @@ export class Controller implements Disposable {
   // ---- carrying out
 
   async #execute(plans: readonly UnitPlan[]): Promise<void> {
-    const single: (() => Promise<void>)[] = []
+    const work: (() => Promise<void>)[] = []
     const slots: { readonly unit: string; readonly change: SlotChange }[] = []
     for (const { unit, changes } of plans) {
       for (const change of changes) {
         if (change.kind === 'slot' && change.lease === undefined) slots.push({ unit, change })
-        else single.push(this.#carryingOut(unit, change))
+        else work.push(this.#carryingOut(unit, change))
       }
     }
     for (let i = 0; i < slots.length; i += slotsInTxnMax) {
       const some = slots.slice(i, i + slotsInTxnMax)
-      single.push(() => this.#writeSlots(some))
+      work.push(() => this.#writeSlots(some))
     }
-    const work = single[Symbol.iterator]()
-    const workers = Array.from({ length: Math.min(txnsAtOnce, single.length) }, async () => {
-      for (const each of work) await each()
-    })
-    await Promise.all(workers)
+    await someAtOnce(txnsAtOnce, work, (each) => each())
   }
 
   /** Begun later: what it is compared with is what the plan was made from, as it is now. */
@@ -364,8 +405,9 @@ export class Controller implements Disposable {
 
   /** Wishes that follow from one another are written together. */
   async #writeSpecs(changes: readonly SpecChange[]): Promise<void> {
-    const { view, decided } = this.#deps
-    const puts = await this.#specPuts(changes)
+    const { clock, view, decided, text } = this.#deps
+    using limit = deadline(clock, commitTimeoutMs, this.#life.signal)
+    const puts = await specPuts(changes, (unit, spec) => text(unit, spec, limit.signal))
     const conditions = changes.map(({ before: { record, revision } }) => {
       return { key: specKey(record.unit), revision }
     })
@@ -377,20 +419,6 @@ export class Controller implements Disposable {
       view.wroteSpec({ record: after, revision })
       if (what !== undefined) decided(unit, what, reason)
     }
-  }
-
-  /** A text that is given again has another number. */
-  async #specPuts(changes: readonly SpecChange[]): Promise<readonly Put[]> {
-    const { clock, text } = this.#deps
-    using limit = deadline(clock, commitTimeoutMs, this.#life.signal)
-    const puts = changes.map(async ({ before, after, again }): Promise<readonly Put[]> => {
-      const { unit, spec } = after
-      const put: Put = { kind: 'put', key: specKey(unit), value: after, schema: 1 }
-      if (again === undefined) return [put]
-      const value = await text(unit, before.record.spec, limit.signal)
-      return [put, { kind: 'put', key: textKey(unit, spec), value, schema: 1 }]
-    })
-    return (await Promise.all(puts)).flat()
   }
 
   /** What was asked of a unit is carried on to those that it concerns. */
@@ -425,10 +453,10 @@ export class Controller implements Disposable {
       for (const machineId of machinesOf(change.before?.record)) {
         if (!left.has(machineId)) reports.taken(machineId, unit, slot)
       }
-      view.wroteSlot(unit, slot, after === undefined ? undefined : { record: after, revision })
+      view.wroteSlot(unit, slot, revision, after)
       decided(
         unit,
-        changeText(change, (id) => this.#nameOf(id)),
+        changeText(change, (id) => this.#sight.nameOf(id)),
         change.reason,
         slot,
       )
@@ -443,7 +471,7 @@ export class Controller implements Disposable {
     const revision = await this.#commit([{ key, revision: lease.revision }], [put])
     if (revision === undefined) return
     view.leases.see(machineId, record, revision)
-    report(`the lease of ${this.#nameOf(machineId)} was not renewed: it is broken`)
+    report(`the lease of ${this.#sight.nameOf(machineId)} was not renewed: it is broken`)
     this.machineChanged(machineId)
   }
 
@@ -465,29 +493,4 @@ export class Controller implements Disposable {
       return undefined
     }
   }
-
-  #nameOf(machineId: string): string {
-    const known = this.#deps.machines().find((machine) => machine.machineId === machineId)
-    return known?.name ?? machineId
-  }
-}
-
-function isUnsettled({
-  record,
-}: {
-  readonly record: { readonly next?: unknown; readonly wish: string }
-}) {
-  return record.next !== undefined || record.wish === 'stop'
-}
-
-function changeText({ before, after }: SlotChange, nameOf: (id: string) => string): string {
-  if (after === undefined) return 'remove'
-  if (after.wish === 'stop') return 'ask back'
-  if (after.ended !== undefined) return after.ended.result === 'success' ? 'ended' : 'failed'
-  if (after.next !== undefined && before?.record.next === undefined) {
-    return `start a second one on ${nameOf(after.next.machineId)}`
-  }
-  return before?.record.machineId === after.machineId
-    ? 'change'
-    : `place on ${nameOf(after.machineId)}`
 }

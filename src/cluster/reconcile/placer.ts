@@ -2,6 +2,7 @@
 
 import type { MachineReport } from '../../kernel/types.ts'
 import type { Closed } from '../../sched/board-machine.ts'
+import type { Move } from '../../sched/rebalance.ts'
 import type { PlacementRules } from '../../unit/placement-rules.ts'
 import type { Place } from './unit-view.ts'
 
@@ -39,6 +40,8 @@ export interface Placer {
   ): readonly string[]
   /** Machines that fit a unit with Global=. */
   everywhere(unit: string): readonly string[]
+  /** Moves to better places as Rebalance= allows; they count as taken until `setUnit`. */
+  rebalance(unit: string, movesMax: number): readonly Move[]
   /** The slots to give up first, for `count` fewer. */
   surplus(unit: string, count: number): readonly number[]
 }

@@ -41,6 +41,7 @@ export function planRollout(view: UnitView, taken: ReadonlySet<number>): Rollout
     return withRollout(record, begun, 'the unit changed')
   }
   if (rollout === undefined || rollout.to !== record.spec) return nothing
+  if (first === undefined && rollout.status !== 'going') return nothing
   const updated = running.filter((seen) => isUpdated(seen, record.spec))
   const bad = rollout.status === 'going' ? firstBad(view, updated) : undefined
   if (bad !== undefined) return rollBack(view, record, rollout, bad)
@@ -50,7 +51,7 @@ export function planRollout(view: UnitView, taken: ReadonlySet<number>): Rollout
     const waiting = free.filter((seen) => !taken.has(seen.record.slot))
     return { slots: advance(view, record, rollout, waiting, view.step - underWay) }
   }
-  if (rollout.status !== 'going' || underWay > 0) return nothing
+  if (underWay > 0) return nothing
   return withRollout(record, { ...rollout, status: 'done' }, 'every instance has the new text')
 }
 

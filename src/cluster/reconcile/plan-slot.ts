@@ -236,10 +236,20 @@ export function prepareNext(view: UnitView, seen: SeenSlot, reason: string): Slo
   const { record } = seen
   const place = view.context.place(record.slot, new Set([record.machineId]))
   if (place.kind === 'nowhere') return wait(record.slot, `${reason}; ${place.why}`)
-  const { machineId, why } = place
+  return moveTo(view, seen, place.machineId, `${reason}; ${place.why}`)
+}
+
+/** Starts it there, with the wanted text; it ends where it is once it is ready there. */
+export function moveTo(
+  view: UnitView,
+  seen: SeenSlot,
+  machineId: string,
+  reason: string,
+): SlotChange {
+  const { record } = seen
   const spec = view.input.spec?.record.spec ?? record.spec
   const next = { machineId, generation: record.generation + 1, spec }
-  return change(view, seen, { ...record, next }, `${reason}; ${why}`)
+  return change(view, seen, { ...record, next }, reason)
 }
 
 function withNext(view: UnitView, seen: SeenSlot, next: NextPlace): SlotOutcome {

@@ -4,6 +4,7 @@
  * slot; what follows from it is decided when it was made.
  */
 import type { PlacementRules } from '../../unit/placement-rules.ts'
+import { planMoves } from './plan-moves.ts'
 import { planRollout } from './plan-rollout.ts'
 import { giveUp, keep, type SlotOutcome, wait } from './plan-slot.ts'
 import type { RoundRecord, SpecRecord } from './records.ts'
@@ -57,7 +58,9 @@ export function planUnit(input: UnitPlanInput, context: PlanContext): UnitPlan {
   const gentle = notTooManyMoves(view, outcomes)
   const rollout = planRollout(view, new Set(gentle.map(({ slot }) => slot)))
   const spec = rollout.spec ?? planUp(view, [...all.keys()]) ?? endOfRound(view, wanted.keys())
-  return collect(view, [...wanted.keys()], [...gentle, ...rollout.slots], spec)
+  const others = [...gentle, ...rollout.slots]
+  const moves = others.length === 0 && spec === undefined ? planMoves(view) : []
+  return collect(view, [...wanted.keys()], [...others, ...moves], spec)
 }
 
 function some(outcome: SlotOutcome | undefined): readonly SlotOutcome[] {

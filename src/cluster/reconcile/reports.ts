@@ -4,8 +4,7 @@
  */
 import { type Clock, deadline } from '../../base/clock.ts'
 import { limits } from '../../base/limits.ts'
-import type { HostedInstance } from './host.ts'
-import { workName } from './plan-work.ts'
+import type { HostedInstance, HostedPhase } from './host.ts'
 
 /** All instances of a machine, with the number that its beats carry while this holds. */
 export interface HostedReport {
@@ -16,15 +15,17 @@ export interface HostedReport {
 export interface ReportsDeps {
   readonly clock: Clock
   readonly ask: (machineId: string, signal: AbortSignal) => Promise<HostedReport>
-  /** A machine said something new. */
-  readonly changed: (machineId: string) => void
+  /** A machine said something new, of these units; undefined: it had said nothing before. */
+  readonly changed: (machineId: string, units: readonly string[] | undefined) => void
 }
+
+/** By unit and slot. */
+type ToldInstances = ReadonlyMap<string, ReadonlyMap<number, HostedInstance>>
 
 interface Told {
   /** Undefined: it is to be asked again, whatever its number. */
   readonly sequence: number | undefined
-  readonly atMs: number
-  readonly instances: Map<string, HostedInstance>
+  readonly instances: ToldInstances
   /** Of which something runs there. */
   readonly units: ReadonlySet<string>
 }
@@ -32,6 +33,38 @@ interface Told {
 function isRunning({ phase }: HostedInstance): boolean {
   return phase === 'starting' || phase === 'ready' || phase === 'stopping'
 }
+
+/** As a machine told of it, with the time since then added. */
+class ToldInstance implements HostedInstance {
+  readonly unit: string
+  readonly slot: number
+  readonly generation: number
+  readonly spec: number
+  readonly exclusive: boolean
+  readonly phase: HostedPhase
+  readonly why: string
+  readonly #clock: Clock
+  readonly #sinceMs: number
+
+  constructor(clock: Clock, told: HostedInstance) {
+    this.unit = told.unit
+    this.slot = told.slot
+    this.generation = told.generation
+    this.spec = told.spec
+    this.exclusive = told.exclusive
+    this.phase = told.phase
+    this.why = told.why
+    this.#clock = clock
+    this.#sinceMs = clock.nowMs() - told.forMs
+  }
+
+  get forMs(): number {
+    return this.#clock.nowMs() - this.#sinceMs
+  }
+}
+
+/** The others are asked with a later beat: all at once would keep everything else waiting. */
+const askedAtOnceMax = 256
 
 export class Reports implements Disposable {
   readonly #deps: ReportsDeps
@@ -52,6 +85,7 @@ export class Reports implements Disposable {
   /** A beat carried this number. */
   heard(machineId: string, sequence: number): void {
     if (this.#told.get(machineId)?.sequence === sequence || this.#asking.has(machineId)) return
+    if (this.#asking.size >= askedAtOnceMax) return
     this.#asking.add(machineId)
     void this.#ask(machineId).finally(() => this.#asking.delete(machineId))
   }
@@ -60,12 +94,9 @@ export class Reports implements Disposable {
     return this.#told.has(machineId)
   }
 
-  /** As told last, with the time since then added. */
+  /** As told last. */
   get(machineId: string, unit: string, slot: number): HostedInstance | undefined {
-    const told = this.#told.get(machineId)
-    const instance = told?.instances.get(workName(unit, slot))
-    if (told === undefined || instance === undefined) return undefined
-    return { ...instance, forMs: instance.forMs + this.#deps.clock.nowMs() - told.atMs }
+    return this.#told.get(machineId)?.instances.get(unit)?.get(slot)
   }
 
   /** Machines where something of the unit runs, or may. */
@@ -80,8 +111,11 @@ export class Reports implements Disposable {
   taken(machineId: string, unit: string, slot: number): void {
     const told = this.#told.get(machineId)
     if (told === undefined) return
-    told.instances.delete(workName(unit, slot))
-    this.#tell(machineId, { ...told, sequence: undefined, units: new Set([...told.units, unit]) })
+    const left = new Map(told.instances.get(unit))
+    left.delete(slot)
+    const instances = new Map(told.instances).set(unit, left)
+    const units = new Set([...told.units, unit])
+    this.#tell(machineId, { sequence: undefined, instances, units })
   }
 
   /** What it said counts no more: it left, or it is to be asked afresh. */
@@ -108,13 +142,42 @@ export class Reports implements Disposable {
     using limit = deadline(clock, limits.beatSilenceMs, this.#life.signal)
     try {
       const { sequence, instances } = await ask(machineId, limit.signal)
-      const named = instances.map((each) => [workName(each.unit, each.slot), each] as const)
+      const before = this.#told.get(machineId)
+      const byUnit = new Map<string, Map<number, HostedInstance>>()
+      for (const each of instances) {
+        const slots = byUnit.get(each.unit) ?? new Map<number, HostedInstance>()
+        byUnit.set(each.unit, slots.set(each.slot, new ToldInstance(clock, each)))
+      }
       const units = new Set(instances.filter(isRunning).map(({ unit }) => unit))
-      const told = { sequence, atMs: clock.nowMs(), instances: new Map(named), units }
-      this.#tell(machineId, told)
-      changed(machineId)
+      this.#tell(machineId, { sequence, instances: byUnit, units })
+      changed(machineId, before && changedUnits(before, byUnit))
     } catch {
       // It is silent, or will be asked again.
     }
   }
+}
+
+/** Units of which it says something else than before, or nothing any more. */
+function changedUnits(before: Told, now: ToldInstances): readonly string[] {
+  const gone = [...before.units].filter((unit) => !now.has(unit))
+  const known = before.instances
+  const others = [...now].filter(([unit, slots]) => !saysTheSame(known.get(unit), slots))
+  return [
+    ...gone,
+    ...[...known.keys()].filter((unit) => !now.has(unit)),
+    ...others.map(([unit]) => unit),
+  ]
+}
+
+function saysTheSame(
+  before: ReadonlyMap<number, HostedInstance> | undefined,
+  now: ReadonlyMap<number, HostedInstance>,
+): boolean {
+  if (before?.size !== now.size) return false
+  return [...now].every(([slot, { generation, spec, phase, forMs }]) => {
+    const known = before.get(slot)
+    if (known?.generation !== generation || known.spec !== spec) return false
+    // It may have been something else in between.
+    return known.phase === phase && known.forMs <= forMs
+  })
 }

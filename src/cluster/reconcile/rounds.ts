@@ -4,8 +4,10 @@
  * all have, in the unit's record. From then on it does not matter what becomes of their machines:
  * only the next round starts them again.
  */
+
+import type { PlacementRules } from '../../unit/placement-rules.ts'
 import type { TimerState } from '../../unit/timer-schedule.ts'
-import type { RoundRecord, SlotRecord, SpecRecord } from './records.ts'
+import type { RoundRecord, SlotRecord, SpecRecord, Stored } from './records.ts'
 
 /** 0: it was never started. */
 export function roundNumber(spec: SpecRecord | undefined): number {
@@ -62,4 +64,17 @@ export function roundState(
     ...(round === undefined ? {} : { unitActiveAtMs: round.atMs }),
     ...(round?.endedAtMs === undefined ? {} : { unitInactiveAtMs: round.endedAtMs }),
   }
+}
+
+/** Every instance of the unit's last round was given a machine. */
+export function isPlaced(
+  spec: SpecRecord | undefined,
+  rules: PlacementRules | undefined,
+  all: ReadonlyMap<number, Stored<SlotRecord>>,
+): boolean {
+  if (spec === undefined || rules === undefined) return false
+  const slots = [...all.values()].filter(
+    ({ record }) => !isEarlier(record, spec) && (record.round ?? 0) === roundNumber(spec),
+  )
+  return slots.length >= (rules.global ? 1 : (spec.scale ?? rules.instances))
 }

@@ -1,9 +1,19 @@
 /** What a leader must know of a unit's text. */
 import { unitProblemsError } from '../../unit/parse.ts'
-import type { ServiceUnit } from '../../unit/service-unit.ts'
+import type { PlacementRules } from '../../unit/placement-rules.ts'
+import type { ServiceUnit, UnitDependency } from '../../unit/service-unit.ts'
 import { loadTimer, type TimerUnit } from '../../unit/timer-unit.ts'
 import { loadUnit } from '../../unit/unit.ts'
-import type { UnitFacts } from './controller.ts'
+
+/** What the text of a unit says that the leader must know. */
+export interface UnitFacts {
+  readonly rules: PlacementRules
+  readonly settleMs: number
+  readonly readyTimeoutMs: number
+  readonly dependencies: readonly UnitDependency[]
+  /** Whether an instance that has failed for good is over, and not tried elsewhere. */
+  readonly failureEnds: 'always' | 'by-timer' | 'never'
+}
 
 /** A service that only runs counts as settled after this; one that tells its readiness at once. */
 const settleMs = 3_000

@@ -1,4 +1,5 @@
 /** One unit as a leader plans it: what is wanted and known of it, and the questions about that. */
+import type { Move } from '../../sched/rebalance.ts'
 import { minInstances, type PlacementRules, rolloutCount } from '../../unit/placement-rules.ts'
 import type { ObservedLease } from '../lease/observer.ts'
 import { isVoid } from '../lease/record.ts'
@@ -36,6 +37,8 @@ export interface PlanContext {
   everywhere(): readonly string[]
   /** The slots to give up first. */
   surplus(count: number): readonly number[]
+  /** Moves to make, which count as made; absent while nothing is to move. */
+  readonly betterPlaces?: (movesMax: number) => readonly Move[]
 }
 
 export interface UnitPlanInput {
@@ -68,6 +71,8 @@ export class UnitView {
   readonly context: PlanContext
   /** Of the ready ones, how many this plan ends. */
   #ended = 0
+  /** Of all its slots, once it was counted: nothing changes while this plans. */
+  #ready: number | undefined
 
   constructor(input: UnitPlanInput, context: PlanContext) {
     this.input = input
@@ -107,16 +112,18 @@ export class UnitView {
 
   isSettled(seen: SeenSlot, machineId = seen.record.machineId): boolean {
     if (seen.record.ended !== undefined) return true
+    if (this.context.presence(machineId) !== 'up') return false
     const hosted = this.hosted(seen, machineId)
-    if (!this.isReady(seen, machineId) || hosted === undefined) return false
-    return hosted.phase === 'ended' || hosted.forMs >= this.input.settleMs
+    if (hosted?.phase === 'ended') return true
+    return hosted?.phase === 'ready' && hosted.forMs >= this.input.settleMs
   }
 
   /** What is asked to stop counts no more, whatever its machine last said of it. */
-  readyCount(): number {
-    const { slots } = this.input
-    return [...slots.values()].filter((seen) => seen.record.wish === 'run' && this.isReady(seen))
-      .length
+  get #readyCount(): number {
+    this.#ready ??= [...this.input.slots.values()].filter(
+      (seen) => seen.record.wish === 'run' && this.isReady(seen),
+    ).length
+    return this.#ready
   }
 
   /**
@@ -125,9 +132,9 @@ export class UnitView {
    */
   mayEnd(seen: SeenSlot, orNever = false): boolean {
     if (!this.isReady(seen)) return true
-    const left = this.readyCount() - this.#ended
-    const places = [...this.input.slots.values()].filter(({ record }) => record.machineId !== '')
-    if (left <= this.floor && !(orNever && left === places.length)) return false
+    const left = this.#readyCount - this.#ended
+    const isAll = () => left === placedCount(this.input.slots)
+    if (left <= this.floor && !(orNever && isAll())) return false
     this.#ended += 1
     return true
   }
@@ -155,10 +162,12 @@ export class UnitView {
    */
   failureOf(seen: SeenSlot, isBound = false): string | undefined {
     const { machineId } = seen.record
+    const hosted = this.hosted(seen, machineId)
+    const isBad = hosted?.phase === 'failed' || hosted?.phase === 'refused'
+    if (hosted !== undefined && !isBad && !seen.record.exclusive) return undefined
     const name = this.context.nameOf(machineId)
     if (!isBound && this.#isNotTakenUp(seen)) return `${name} did not take it up`
-    const hosted = this.hosted(seen, machineId)
-    if (hosted?.phase !== 'failed' && hosted?.phase !== 'refused') return undefined
+    if (hosted === undefined || !isBad) return undefined
     const tries = this.failures(seen).length
     const pauseMs = hosted.phase === 'refused' && !isBound ? 0 : failedPauseMs * 2 ** tries
     if (hosted.forMs < pauseMs && (isBound || tries < failuresMax)) return undefined
@@ -181,4 +190,8 @@ export class UnitView {
     if (exclusive) return this.isFree(seen)
     return context.hasReported(machineId) && context.hosted(machineId, unit, slot) === undefined
   }
+}
+
+function placedCount(slots: UnitPlanInput['slots']): number {
+  return [...slots.values()].filter(({ record }) => record.machineId !== '').length
 }
