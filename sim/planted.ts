@@ -115,8 +115,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   ]),
   bug('a new place keeps the generation', 'chaos', 50, [
     `${reconcile}/plan-slot.ts`,
-    'generation: (seen?.record.generation ?? 0) + 1,',
-    'generation: seen?.record.generation ?? 1,',
+    'if (seen !== undefined) return seen.record.generation + 1',
+    'if (seen !== undefined) return seen.record.generation',
   ]),
   bug('a claim keeps the generation', 'chaos', 50, [
     `${reconcile}/assigned-work.ts`,
@@ -155,7 +155,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     "const bad = rollout.status === 'going' ? firstBad(view, updated) : undefined",
     'const bad = undefined',
   ]),
-  bug('the leader writes its plan over what people ask', 'chaos', 300, [
+  bug('the leader writes its plan over what people ask', 'chaos', 700, [
     `${reconcile}/controller.ts`,
     'const revision = await this.#commit(conditions, puts)',
     'const revision = await this.#commit([], puts)',
@@ -182,8 +182,9 @@ export const plantedBugs: readonly PlantedBug[] = [
   ]),
   bug('an agent that starts forgets its work', 'outage', 3, [
     `${reconcile}/assigned-work.ts`,
-    'for (const record of remembered) this.#take({ record, revision: 0 })',
-    '',
+    `      this.#take({ record, revision: 0 })
+      if (record.ended`,
+    '      if (record.ended',
   ]),
   bug('a drain does not count what it has asked to stop', 'drain', 60, [
     `${reconcile}/unit-view.ts`,

@@ -11,6 +11,11 @@ export class Disk {
   #work: readonly SlotRecord[] = []
   readonly #texts = new Map<string, string>()
 
+  /** What it holds of the machine's work. */
+  get work(): readonly SlotRecord[] {
+    return this.#work
+  }
+
   /** As one incarnation of the agent uses it; `stall` holds that for a while. */
   workMemory(stall: (ms: number) => void): WorkMemory {
     return {

@@ -75,8 +75,11 @@ function exclusiveRuns(fleet: SimFleet): string | undefined {
 /** What belongs to a machine and does not run there. */
 function missing(fleet: SimFleet): readonly string[] {
   return [...fleet.checks.wanted.slots()].flatMap(([name, { machineId, exclusive, ended }]) => {
-    if (exclusive || ended !== undefined) return []
-    const process = fleet.machine(machineId)?.table.processes.get(name)
+    const machine = fleet.machine(machineId)
+    const noted = machine?.disk.work.find(({ unit, slot }) => `${unit}/${slot}` === name)
+    // Its machine knows that it ended, and cannot tell anybody.
+    if (exclusive || ended !== undefined || noted?.ended !== undefined) return []
+    const process = machine?.table.processes.get(name)
     const isThere = process?.phase === 'ready' || process?.phase === 'ended'
     return isThere ? [] : [`${name} does not run on ${machineId} any more`]
   })
