@@ -11,8 +11,7 @@ for (const keeper of ['c', 'sh'] as const) {
     await using other = await TestAgent.up({ keeper })
     const text = '[Service]\nExecStart=/bin/sh -c "sleep 1001 & exec sleep 1002"\nRestart=always\n'
     for (const agent of [mine, other]) agent.ok(['start', agent.unit('same.service', text)])
-    const kept = unitOf(other, 'same').instances[0]?.pids ?? []
-    assert.equal(kept.length, 2)
+    const kept = await bothSleeps(other)
     const pid = unitOf(mine, 'same').instances[0]?.pid ?? 0
     const keeperPid = /^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
     process.kill(Number(keeperPid), 'SIGKILL')
@@ -27,6 +26,15 @@ for (const keeper of ['c', 'sh'] as const) {
     assert.ok(kept.every(isAlive))
     assert.deepEqual(unitOf(other, 'same').instances[0]?.pids, kept)
   })
+}
+
+/** Its two processes, once the shells that start them are gone. */
+async function bothSleeps(agent: TestAgent): Promise<readonly number[]> {
+  const pids = () => unitOf(agent, 'same').instances[0]?.pids ?? []
+  const lines = () => pids().map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+  const isSo = () => lines().length === 2 && lines().every((line) => line.startsWith('sleep'))
+  await until('both processes sleep', isSo, { state: () => JSON.stringify(pids()) })
+  return pids()
 }
 
 for (const keeper of ['c', 'sh'] as const) {
