@@ -68,9 +68,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     'const goesOn = last !== undefined',
   ]),
   bug('a lease is broken without comparing its revision', 'lease', 200, [
-    `${reconcile}/controller.ts`,
-    'await this.#commit([{ key, revision: lease.revision }], [put])',
-    'await this.#commit([], [put])',
+    `${reconcile}/execution.ts`,
+    'await this.commit([{ key, revision: lease.revision }], [put])',
+    'await this.commit([], [put])',
   ]),
   bug('leases are observed for less than they are held', 'lease', 100, [
     `${lease}/times.ts`,
@@ -156,9 +156,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     'const bad = undefined',
   ]),
   bug('the leader writes its plan over what people ask', 'chaos', 700, [
-    `${reconcile}/controller.ts`,
-    'const revision = await this.#commit(conditions, puts)',
-    'const revision = await this.#commit([], puts)',
+    `${reconcile}/execution.ts`,
+    'const revision = await this.commit(conditions, puts)',
+    'const revision = await this.commit([], puts)',
   ]),
   bug('what somebody else was faster with is told as done', 'chaos', 100, [
     'state/commit.ts',

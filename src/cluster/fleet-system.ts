@@ -96,6 +96,8 @@ export interface FleetCaller {
 
 /** Machines tried for one run when the first choice cannot be reached after all. */
 const runAttempts = 3
+/** Who did not answer is not waited for again in the next question of one operation. */
+const notAskedAgainMs = 5_000
 
 export class FleetSystem implements System {
   readonly #deps: FleetSystemDeps
@@ -238,7 +240,7 @@ export class FleetSystem implements System {
     }
     const { holders, missing } = await asked
     const unknown = ofFleet && ofFleet.kind === 'unknown' ? ofFleet.error : undefined
-    const kept = this.#kept(name)
+    const kept = this.#kept(name, missing)
     const absent = holders.length > 0 ? undefined : notOne('unit', name, holders, missing)
     const refusal = unknown ?? absent
     if (absent !== undefined) {
@@ -250,12 +252,18 @@ export class FleetSystem implements System {
     return new UnitOfMany(this.#deps.clock, name, holders, missing, { refusal, kept })
   }
 
-  /** Of the machines that are meant, on whichever machine. */
-  #kept(name: string): FindKept {
-    const { machines } = this.#deps
+  /** Of the machines that are meant, on whichever machine but for those that are `missing` now. */
+  #kept(name: string, missing: readonly MissingMachine[] = []): FindKept {
+    const { clock, machines } = this.#deps
+    const silent = new Set(missing.map(({ machine }) => machine))
+    const silentUntilMs = clock.nowMs() + notAskedAgainMs
     const source: KeptSource = {
       machines,
-      ask: (ask, signal) => this.#ask(ask, signal, { machines: machines() }),
+      ask: (ask, signal) => {
+        const isNow = clock.nowMs() < silentUntilMs
+        const asked = machines().filter((machine) => !(isNow && silent.has(machine.name)))
+        return this.#ask(ask, signal, { machines: asked })
+      },
       part: (machine, signal) => this.#part(machine, signal),
     }
     return async (query, signal) => {

@@ -9,20 +9,25 @@ import { lacking } from './board-machine.ts'
 import type { BoardUnit } from './board-unit.ts'
 import { refusal } from './fit.ts'
 
+export interface Victim {
+  readonly unit: string
+  readonly slot: number
+}
+
 export interface MakingRoom {
   readonly machineId: string
   /** The ones that matter least first. */
-  readonly victims: readonly { readonly unit: string; readonly slot: number }[]
+  readonly victims: readonly Victim[]
 }
 
-interface Victim {
+interface BoardVictim {
   readonly unit: BoardUnit
   readonly slot: number
 }
 
 interface Way {
   readonly machine: BoardMachine
-  readonly victims: readonly Victim[]
+  readonly victims: readonly BoardVictim[]
 }
 
 /** Machines on which it would work that are compared; the first found ones are as good as any. */
@@ -58,12 +63,12 @@ function hasLower(board: Board, { rules }: BoardUnit): boolean {
 }
 
 /** Empty when all of them together are not enough. */
-function victimsOn(machine: BoardMachine, { rules }: BoardUnit): readonly Victim[] {
+function victimsOn(machine: BoardMachine, { rules }: BoardUnit): readonly BoardVictim[] {
   const lower = [...machine.units.keys()]
     .filter((other) => other.rules.priority < rules.priority && !rules.with.includes(other.name))
     .sort((a, b) => a.rules.priority - b.rules.priority || (a.name < b.name ? -1 : 1))
   const room = { ...machine.room }
-  const victims: Victim[] = []
+  const victims: BoardVictim[] = []
   for (const other of lower) {
     for (const slot of slotsOn(other, machine)) {
       const missing = lacking(room, rules.reserve)

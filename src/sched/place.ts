@@ -1,6 +1,7 @@
 /**
  * Where an instance goes: the filters of fit.ts, the order of search.ts. Where nothing has room for
- * it, instances of lower priority are named that would have to go. Changes nothing on the board.
+ * it, another question names instances of lower priority that would have to go. Changes nothing on
+ * the board.
  */
 import type { Random } from '../base/random.ts'
 import type { Board } from './board.ts'
@@ -14,12 +15,7 @@ import { zoneName } from './zones.ts'
 
 export type Place =
   | { readonly kind: 'placed'; readonly machineId: string; readonly why: string }
-  | {
-      readonly kind: 'nowhere'
-      readonly why: string
-      /** Set when it would fit if these went. */
-      readonly makingRoom?: MakingRoom
-    }
+  | { readonly kind: 'nowhere'; readonly why: string }
 
 /**
  * A place for the instance of `slot`, which may have one and is to leave it: it does not count as
@@ -33,26 +29,58 @@ export function place(
   avoid: ReadonlySet<string>,
   among?: readonly string[],
 ): Place {
-  const leaving = unit.slots.get(slot) ?? []
-  for (const machine of leaving) unit.count(machine, -1)
-  try {
-    // Machines that are closed anyway need no avoiding.
-    const isShut = (machineId: string) => board.machines.get(machineId)?.isOpen !== true
-    const isUsual =
-      among === undefined && [...avoid].every(isShut) && leaving.every(({ isOpen }) => !isOpen)
+  return asIfItLeft(unit, slot, (leaving) => {
+    const isUsual = among === undefined && isAsEver(board, leaving, avoid)
     const deadEnds = isUsual ? knownDeadEnds(board, unit) : new DeadEnds()
     const machine = choose(board, random, unit, { avoid, among, deadEnds })
     if (machine !== undefined) {
       return { kind: 'placed', machineId: machine.id, why: whyHere(unit, machine) }
     }
     deadEnds.nowhere ??= summary(explain(board, unit, avoid))
-    const why = deadEnds.nowhere
-    const makingRoom = deadEnds.isHopeless ? undefined : makeRoom(board, unit, avoid)
+    return { kind: 'nowhere', why: deadEnds.nowhere }
+  })
+}
+
+/** For a slot that has no place: where it would have one, and who would have to go. */
+export function placeInstead(
+  board: Board,
+  unit: BoardUnit,
+  slot: number,
+  avoid: ReadonlySet<string>,
+): MakingRoom | undefined {
+  return asIfItLeft(unit, slot, (leaving) => {
+    const isUsual = isAsEver(board, leaving, avoid)
+    const deadEnds = isUsual ? knownDeadEnds(board, unit) : new DeadEnds()
+    if (deadEnds.isHopeless) return undefined
+    const makingRoom = makeRoom(board, unit, avoid)
     deadEnds.isHopeless = makingRoom === undefined
-    return { kind: 'nowhere', why, ...(makingRoom === undefined ? {} : { makingRoom }) }
+    return makingRoom
+  })
+}
+
+/** The slot's instance, if it has a place, does not count as being there. */
+function asIfItLeft<T>(
+  unit: BoardUnit,
+  slot: number,
+  ask: (leaving: readonly BoardMachine[]) => T,
+): T {
+  const leaving = unit.slots.get(slot) ?? []
+  for (const machine of leaving) unit.count(machine, -1)
+  try {
+    return ask(leaving)
   } finally {
     for (const machine of leaving) unit.count(machine, 1)
   }
+}
+
+/** Nothing but the board decides. Machines that are closed anyway need no avoiding. */
+function isAsEver(
+  board: Board,
+  leaving: readonly BoardMachine[],
+  avoid: ReadonlySet<string>,
+): boolean {
+  const isShut = (machineId: string) => board.machines.get(machineId)?.isOpen !== true
+  return [...avoid].every(isShut) && leaving.every(({ isOpen }) => !isOpen)
 }
 
 /** With requirements of the moment, or other units, any change may loosen it. */

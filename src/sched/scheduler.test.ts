@@ -105,7 +105,7 @@ test('place() counts reservations, and leaves the system its part of the memory'
   )
 })
 
-test('place() names whom of lower priority would have to go, and nobody of the same', () => {
+test('placeInstead() names whom of lower priority would have to go, and nobody of the same', () => {
   const fleet = new PlacedFleet({ n1: {}, n2: {} })
   const reserve = { cpus: 2, memoryBytes: 0 }
   fleet.unit('batch.service', { priority: -10, reserve: { cpus: 1, memoryBytes: 0 } })
@@ -114,25 +114,22 @@ test('place() names whom of lower priority would have to go, and nobody of the s
   fleet.unit('vital.service', { priority: 5, reserve })
   fleet.fill('web.service', 2)
   fleet.fill('batch.service', 4)
-  const peer = fleet.place('peer.service', 1)
-  assert.ok(peer.kind === 'nowhere' && peer.makingRoom !== undefined)
+  assert.equal(fleet.place('peer.service', 1).kind, 'nowhere')
+  const peer = fleet.placeInstead('peer.service', 1)
+  assert.ok(peer !== undefined)
   fleet.unit('wide.service', { reserve: { cpus: 3, memoryBytes: 0 } })
-  const wide = fleet.place('wide.service', 1)
-  assert.ok(wide.kind === 'nowhere' && wide.makingRoom === undefined)
-  const { victims, machineId } = peer.makingRoom
+  assert.equal(fleet.placeInstead('wide.service', 1), undefined)
+  const { victims, machineId } = peer
   assert.deepEqual(new Set(victims.map(({ unit }) => unit)), new Set(['batch.service']))
   assert.ok(victims.every(({ slot }) => fleet.get('batch.service').places.get(slot) === machineId))
   assert.equal(victims.length, 2)
   fleet.remove('batch.service', [1, 2, 3, 4])
   assert.ok(!fleet.fill('peer.service', 2).includes('-'))
-  const another = fleet.place('peer.service', 3)
-  assert.ok(another.kind === 'nowhere' && another.makingRoom === undefined)
-  const vital = fleet.place('vital.service', 1)
-  assert.ok(vital.kind === 'nowhere' && vital.makingRoom?.victims.length === 1)
+  assert.equal(fleet.placeInstead('peer.service', 3), undefined)
+  assert.equal(fleet.placeInstead('vital.service', 1)?.victims.length, 1)
   // Nothing helps where something else than room is missing.
   fleet.unit('vital.service', { priority: 5, reserve, require: 'gpu=yes' })
-  const gpu = fleet.place('vital.service', 1)
-  assert.ok(gpu.kind === 'nowhere' && gpu.makingRoom === undefined)
+  assert.equal(fleet.placeInstead('vital.service', 1), undefined)
 })
 
 test('place() finds a place again as soon as there may be one', () => {

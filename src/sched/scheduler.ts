@@ -11,7 +11,8 @@ import type { MachineFacts } from './board-machine.ts'
 import type { BoardUnit, Unfit } from './board-unit.ts'
 import { type Explanation, explain } from './explain.ts'
 import { refusal } from './fit.ts'
-import { type Place, place } from './place.ts'
+import type { MakingRoom } from './make-room.ts'
+import { type Place, place, placeInstead } from './place.ts'
 import { type Move, rebalance, surplus } from './rebalance.ts'
 
 /** An instance and its machine; a slot that is moving has two. */
@@ -98,6 +99,21 @@ export class Scheduler {
     const unit = this.#unit(name)
     const answer = place(this.#board, this.#random, unit, slot, avoid, among)
     if (answer.kind === 'placed') this.#putAll(unit, slot, new Set([answer.machineId]))
+    return answer
+  }
+
+  /**
+   * For a slot that has no place: where it has one if instances of lower priority go, no more of
+   * them than needed. The place counts as taken, beside theirs, until `setUnit` says otherwise.
+   */
+  placeInstead(
+    name: string,
+    slot: number,
+    avoid: ReadonlySet<string> = nothing,
+  ): MakingRoom | undefined {
+    const unit = this.#unit(name)
+    const answer = placeInstead(this.#board, unit, slot, avoid)
+    if (answer !== undefined) this.#putAll(unit, slot, new Set([answer.machineId]))
     return answer
   }
 

@@ -27,13 +27,20 @@ function parse(stdout: string): readonly LogEntry[] {
   return stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]))
 }
 
-/** The numbers of an instance's lines on one machine under one generation, as they came. */
-function numbers(entries: readonly LogEntry[], machine: string, fence: number): readonly number[] {
+/** A machine's lines, each with the generation of the instance and its number, as they came. */
+function lines(entries: readonly LogEntry[], machine: string) {
   const of = entries.filter((entry) => entry.machine === machine)
   return of.flatMap(({ text }) => {
-    const [, found, number] = /^of (\d+) line (\d+)$/.exec(text) ?? []
-    return Number(found) === fence ? [Number(number)] : []
+    const [, fence, number] = /^of (\d+) line (\d+)$/.exec(text) ?? []
+    return number === undefined ? [] : [{ fence: Number(fence), number: Number(number) }]
   })
+}
+
+/** The numbers of those of the first generation there. */
+function numbers(entries: readonly LogEntry[], machine: string): readonly number[] {
+  const all = lines(entries, machine)
+  const first = Math.min(...all.map(({ fence }) => fence))
+  return all.flatMap(({ fence, number }) => (fence === first ? [number] : []))
 }
 
 const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1)
@@ -57,14 +64,14 @@ test('`holon logs` has the lines of a machine that was killed, each once, and sa
   }
   await lab.until('something was written', async () => {
     const { entries } = await logs()
-    return [victim, other].every((machine) => numbers(entries, machine, 1).length > 20)
+    return [victim, other].every((machine) => numbers(entries, machine).length > 20)
   })
   const following = n1.start(['logs', '-f', '-n', '0', '-o', 'json', 'web'])
   let followed = ''
   following.stdout?.on('data', (chunk) => {
     followed += String(chunk)
   })
-  await lab.until('it follows', async () => numbers(parseWhole(followed), victim, 1).length > 5)
+  await lab.until('it follows', async () => numbers(parseWhole(followed), victim).length > 5)
   await lab.kill(victim)
   const dead = await logs()
   assert.equal(dead.status, 0, dead.stderr)
@@ -72,9 +79,10 @@ test('`holon logs` has the lines of a machine that was killed, each once, and sa
     dead.stderr,
     new RegExp(`^holon: lines of ${victim} come from a copy that ends at \\d{4}-.*\n$`),
   )
-  const copied = numbers(dead.entries, victim, 1)
+  const copied = numbers(dead.entries, victim)
+  const lost = lines(dead.entries, victim)[0]?.fence ?? 0
   assert.deepEqual(copied, upTo(copied.length), 'all from the first, each once')
-  const own = numbers(dead.entries, other, 1)
+  const own = numbers(dead.entries, other)
   assert.deepEqual(own, upTo(own.length))
   const sorted = dead.entries.map(({ atMs }) => atMs)
   assert.deepEqual(
@@ -83,17 +91,18 @@ test('`holon logs` has the lines of a machine that was killed, each once, and sa
   )
   await lab.until('it was started elsewhere, and its lines are there, too', async () => {
     const { entries } = await logs()
-    return entries.some(({ machine, text }) => machine !== victim && text.startsWith('of 2 line'))
+    const elsewhere = ['n1', 'n2', 'n3', 'n4'].filter((each) => each !== victim)
+    return elsewhere.some((each) => lines(entries, each).some(({ fence }) => fence === lost + 1))
   })
   // From the disk of the machine itself: what it wrote that its peer had not got.
   await lab.restart(victim)
   const { stdout } = await lab
     .machine(victim)
-    .shell('cat /var/lib/holon/log/unit/web.service/*/log | grep "of 1 line" | tail -n 1')
+    .shell(`cat /var/lib/holon/log/unit/web.service/*/log | grep "of ${lost} line" | tail -n 1`)
   const written = Number(/line (\d+)/.exec(stdout)?.[1])
   const lacking = written - copied.length
   assert.ok(lacking >= 0 && lacking <= 30, `${copied.length} of ${written} lines were copied`)
-  const seen = numbers(parseWhole(followed), victim, 1)
+  const seen = numbers(parseWhole(followed), victim)
   const [first = 0] = seen
   const whole = upTo(seen.at(-1) ?? 0).slice(first - 1)
   assert.deepEqual(seen, whole, 'followed into the copy, nothing left out, nothing twice')
@@ -124,7 +133,7 @@ test('an ordinary user reads no copies; the log of a machine that left is there'
     return status === 0 && !stdout.includes(victim)
   })
   const { stdout, stderr } = await n1.holon(['logs', '-o', 'json', 'web'])
-  const lines = (entries: readonly LogEntry[]) => entries.filter((e) => e.machine === victim).length
-  assert.ok(lines(parse(stdout)) > 0 && lines(before) > 0, stdout.slice(0, 2000))
+  const countOf = (entries: readonly LogEntry[]) => entries.filter((e) => e.machine === victim).length
+  assert.ok(countOf(parse(stdout)) > 0 && countOf(before) > 0, stdout.slice(0, 2000))
   assert.match(stderr, new RegExp(`lines of ${victim} come from a copy`))
 })

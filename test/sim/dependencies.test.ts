@@ -105,7 +105,8 @@ test('PartOf= follows a restart, one after the other, and a stop, but no start',
 })
 
 test('a machine’s death under a unit stops nothing that is bound to it, unless it stays away', async () => {
-  const fleet = await simulate({ machines: 4 })
+  // Five keep the state, so that it outlives the two that die.
+  const fleet = await simulate({ machines: 5, keepers: 5 })
   await fleet.start('db.service', text(''))
   const apart = { holon: 'Apart=db.service' }
   await fleet.start('web.service', text('BindsTo=db.service\nAfter=db.service', apart))

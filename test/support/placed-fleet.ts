@@ -2,6 +2,7 @@
 import { seededRandom } from '../../src/base/random.ts'
 import type { MachineReport } from '../../src/kernel/types.ts'
 import type { Closed, MachineFacts } from '../../src/sched/board-machine.ts'
+import type { MakingRoom } from '../../src/sched/make-room.ts'
 import type { Place } from '../../src/sched/place.ts'
 import { Scheduler } from '../../src/sched/scheduler.ts'
 import { defaultRules, type PlacementRules } from '../../src/unit/placement-rules.ts'
@@ -101,6 +102,13 @@ export class PlacedFleet {
     const answer = this.scheduler.place(name, slot, avoid)
     if (answer.kind === 'placed') this.get(name).places.set(slot, answer.machineId)
     // The slot has left where it was.
+    this.tellUnit(name)
+    return answer
+  }
+
+  /** Asked only: nobody gives way, and the slot stays without a place. */
+  placeInstead(name: string, slot: number): MakingRoom | undefined {
+    const answer = this.scheduler.placeInstead(name, slot)
     this.tellUnit(name)
     return answer
   }

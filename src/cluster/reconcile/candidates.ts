@@ -77,6 +77,21 @@ export class Candidates {
     return areAsked
   }
 
+  /** Where none has room, and instances of lower priority give way: that machine is asked, too. */
+  placeInstead(unit: string, slot: number, avoid: ReadonlySet<string>, why: string): Place {
+    const round = this.#rounds.get(unit)?.get(slot)
+    if (round?.some((machineId) => this.#answers.isAsking(unit, machineId))) return areAsked
+    const way = this.#placer.placeInstead(unit, slot, avoid)
+    if (way === undefined) return { kind: 'nowhere', why }
+    const { machineId, victims } = way
+    if (!this.#answers.mustAsk(unit, machineId)) {
+      const names = victims.map((victim) => `${victim.unit}/${victim.slot}`)
+      return { kind: 'placed', machineId, why: `instead of ${names.join(', ')}`, victims }
+    }
+    if (!this.#answers.isAsking(unit, machineId)) this.#answers.ask(unit, [machineId])
+    return areAsked
+  }
+
   /** Machines that fit a unit with Global=: those that have it, and those that said so. */
   everywhere(unit: string, places: readonly KnownPlace[]): readonly string[] {
     const present = new Set(places.map(({ machineId }) => machineId))

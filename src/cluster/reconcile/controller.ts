@@ -10,26 +10,21 @@ import { asHolonError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import { someAtOnce } from '../../base/some-at-once.ts'
 import type { Closed } from '../../sched/board-machine.ts'
-import { commit, newOperationId } from '../../state/commit.ts'
-import type { Condition, Delete, Put, State } from '../../state/port.ts'
+import type { State } from '../../state/port.ts'
 import { isTimerName, type TimerUnit } from '../../unit/timer-unit.ts'
-import { type LeaseRecord, leaseKey } from '../lease/record.ts'
 import { Candidates, type KnownPlace } from './candidates.ts'
-import { changeText } from './change-text.ts'
 import { ConditionAnswers, type ConditionAnswersDeps } from './condition-answers.ts'
 import type { ControlView } from './control-view.ts'
 import type { ControlledMachine } from './controlled.ts'
 import { Dependencies } from './dependencies.ts'
+import { Execution } from './execution.ts'
 import { MachineSight } from './machine-sight.ts'
 import type { Placer } from './placer.ts'
-import type { SpecChange } from './plan-dependencies.ts'
-import type { SlotChange } from './plan-slot.ts'
-import { planUnit, type UnitChange, type UnitPlan } from './plan-unit.ts'
+import { planUnit, type UnitPlan } from './plan-unit.ts'
 import { Rebalancing } from './rebalancing.ts'
-import { machinesOf, slotChange, specKey } from './records.ts'
+import { machinesOf } from './records.ts'
 import type { Reports } from './reports.ts'
 import { isPlaced } from './rounds.ts'
-import { specPuts } from './spec-puts.ts'
 import { takeUnits } from './take-units.ts'
 import { Timers } from './timers.ts'
 import type { UnitFacts } from './unit-facts.ts'
@@ -58,17 +53,13 @@ export interface ControllerDeps {
 const tickMs = 500
 /** What changes together is looked at together. */
 const gatherMs = 20
-const commitTimeoutMs = 5_000
-/** Slots in one txn: each is up to four changes. */
-const slotsInTxnMax = 30
-const txnsAtOnce = 8
+const readTimeoutMs = 5_000
 const readsAtOnce = 32
 /** After a pass, for each slot that was planned. */
 const pauseForSlotMs = 0.02
 
 export class Controller implements Disposable {
   readonly #deps: ControllerDeps
-  readonly #writer: string
   readonly #life = new AbortController()
   /** Units to be planned, the first one first. */
   readonly #dirty = new Set<string>()
@@ -85,6 +76,7 @@ export class Controller implements Disposable {
   readonly #timers: Timers
   readonly #sight = new MachineSight()
   readonly #rebalancing = new Rebalancing()
+  readonly #execution: Execution
   /** When each unit was planned last. */
   readonly #plannedMs = new Map<string, number>()
   /** The machines are looked at with the next pass. */
@@ -98,7 +90,6 @@ export class Controller implements Disposable {
 
   constructor(deps: ControllerDeps, writer: string) {
     this.#deps = deps
-    this.#writer = writer
     const { clock, askConditions: ask, placer } = deps
     this.#answers = new ConditionAnswers({ clock, ask, changed: (unit) => this.changed([unit]) })
     this.#candidates = new Candidates(placer, this.#answers)
@@ -107,9 +98,20 @@ export class Controller implements Disposable {
       nameOf: (id) => this.#sight.nameOf(id),
       waiting: (unit) => this.waiting(unit),
     })
+    this.#execution = new Execution({
+      ...deps,
+      writer,
+      signal: this.#life.signal,
+      nameOf: (id) => this.#sight.nameOf(id),
+      triedSlot: (unit) => this.#dirty.add(unit),
+      triedSpec: (unit) => {
+        for (const each of [unit, ...this.#dependencies.neighbours(unit)]) this.#dirty.add(each)
+      },
+      machineChanged: (machineId) => this.machineChanged(machineId),
+    })
     this.#timers = new Timers({
       ...deps,
-      commit: (conditions, then) => this.#commit(conditions, then),
+      commit: (conditions, then) => this.#execution.commit(conditions, then),
       isPlaced: (unit) => {
         const rules = this.#facts.get(unit)?.facts?.rules
         return isPlaced(deps.view.specs.get(unit)?.record, rules, deps.view.slots(unit))
@@ -199,7 +201,7 @@ export class Controller implements Disposable {
     const plans = inOrder
       .filter((unit) => !this.#isToTell(unit))
       .map((unit) => this.#plan(unit, context))
-    await this.#execute(plans)
+    await this.#execution.execute(plans)
     await this.#timers.look(this.#life.signal)
   }
 
@@ -274,7 +276,7 @@ export class Controller implements Disposable {
       const spec = view.specs.get(unit)?.record.spec
       if (spec !== undefined && this.#facts.get(unit)?.spec !== spec) unknown.push({ unit, spec })
     }
-    using limit = deadline(clock, commitTimeoutMs, this.#life.signal)
+    using limit = deadline(clock, readTimeoutMs, this.#life.signal)
     await someAtOnce(readsAtOnce, unknown, async ({ unit, spec }) => {
       try {
         const read = await facts(unit, spec, limit.signal)
@@ -295,7 +297,10 @@ export class Controller implements Disposable {
     return this.#facts.get(unit)?.spec === record.spec
   }
 
-  #plan(unit: string, context: Omit<PlanContext, 'place' | 'everywhere' | 'surplus'>): UnitPlan {
+  #plan(
+    unit: string,
+    context: Omit<PlanContext, 'place' | 'placeInstead' | 'everywhere' | 'surplus'>,
+  ): UnitPlan {
     const { view } = this.#deps
     const slots = view.slots(unit)
     const spec = view.specs.get(unit)
@@ -315,6 +320,7 @@ export class Controller implements Disposable {
     const plan = planUnit(input, {
       ...context,
       place: (slot, avoid) => candidates.place(unit, slot, avoid),
+      placeInstead: (slot, avoid, why) => candidates.placeInstead(unit, slot, avoid, why),
       everywhere: () => candidates.everywhere(unit, places),
       surplus: (count) => candidates.surplus(unit, count),
       ...this.#betterPlaces(unit),
@@ -374,123 +380,11 @@ export class Controller implements Disposable {
     }
   }
 
-  // ---- carrying out
-
-  async #execute(plans: readonly UnitPlan[]): Promise<void> {
-    const work: (() => Promise<void>)[] = []
-    const slots: { readonly unit: string; readonly change: SlotChange }[] = []
-    for (const { unit, changes } of plans) {
-      for (const change of changes) {
-        if (change.kind === 'slot' && change.lease === undefined) slots.push({ unit, change })
-        else work.push(this.#carryingOut(unit, change))
-      }
-    }
-    for (let i = 0; i < slots.length; i += slotsInTxnMax) {
-      const some = slots.slice(i, i + slotsInTxnMax)
-      work.push(() => this.#writeSlots(some))
-    }
-    await someAtOnce(txnsAtOnce, work, (each) => each())
-  }
-
-  /** Begun later: what it is compared with is what the plan was made from, as it is now. */
-  #carryingOut(unit: string, change: UnitChange): () => Promise<void> {
-    if (change.kind === 'slot') return () => this.#writeSlots([{ unit, change }])
-    if (change.kind === 'break') return () => this.#breakLease(change)
-    const before = this.#deps.view.specs.get(unit)
-    const { after, what, reason } = change
-    return async () => {
-      if (before !== undefined) await this.#writeSpecs([{ before, after, what, reason }])
-    }
-  }
-
-  /** Wishes that follow from one another are written together. */
-  async #writeSpecs(changes: readonly SpecChange[]): Promise<void> {
-    const { clock, view, decided, text } = this.#deps
-    using limit = deadline(clock, commitTimeoutMs, this.#life.signal)
-    const puts = await specPuts(changes, (unit, spec) => text(unit, spec, limit.signal))
-    const conditions = changes.map(({ before: { record, revision } }) => {
-      return { key: specKey(record.unit), revision }
-    })
-    const revision = await this.#commit(conditions, puts)
-    for (const { after, what, reason } of changes) {
-      const { unit } = after
-      for (const each of [unit, ...this.#dependencies.neighbours(unit)]) this.#dirty.add(each)
-      if (revision === undefined) continue
-      view.wroteSpec({ record: after, revision })
-      if (what !== undefined) decided(unit, what, reason)
-    }
-  }
-
   /** What was asked of a unit is carried on to those that it concerns. */
   async #tellOthers(unit: string, wallMs: number): Promise<void> {
     const record = this.#deps.view.specs.get(unit)?.record
     if (record?.asked === undefined || this.#facts.get(unit)?.spec !== record.spec) return
     const spread = this.#dependencies.spread(unit, wallMs)
-    if (spread !== undefined) await this.#writeSpecs(spread.changes)
-  }
-
-  async #writeSlots(
-    slots: readonly { readonly unit: string; readonly change: SlotChange }[],
-  ): Promise<void> {
-    const { view, decided, reports } = this.#deps
-    const conditions: Condition[] = []
-    const then: (Put | Delete)[] = []
-    for (const { change } of slots) {
-      const txn = slotChange(change.before, change.after)
-      conditions.push(...txn.if)
-      then.push(...txn.then)
-      if (change.lease !== undefined) {
-        const { machineId, revision } = change.lease
-        conditions.push({ key: leaseKey(machineId), revision })
-      }
-    }
-    const revision = await this.#commit(conditions, then)
-    for (const { unit, change } of slots) {
-      this.#dirty.add(unit)
-      if (revision === undefined) continue
-      const { after, slot } = change
-      const left = new Set(machinesOf(after))
-      for (const machineId of machinesOf(change.before?.record)) {
-        if (!left.has(machineId)) reports.taken(machineId, unit, slot)
-      }
-      view.wroteSlot(unit, slot, revision, after)
-      decided(
-        unit,
-        changeText(change, (id) => this.#sight.nameOf(id)),
-        change.reason,
-        slot,
-      )
-    }
-  }
-
-  async #breakLease({ machineId, lease }: Extract<UnitChange, { kind: 'break' }>): Promise<void> {
-    const { view, report } = this.#deps
-    const key = leaseKey(machineId)
-    const record: LeaseRecord = { ...lease.lease, status: 'broken' }
-    const put: Put = { kind: 'put', key, value: record, schema: 1 }
-    const revision = await this.#commit([{ key, revision: lease.revision }], [put])
-    if (revision === undefined) return
-    view.leases.see(machineId, record, revision)
-    report(`the lease of ${this.#sight.nameOf(machineId)} was not renewed: it is broken`)
-    this.machineChanged(machineId)
-  }
-
-  /** The revision; undefined when somebody was faster, or it is not known what became of it. */
-  async #commit(
-    conditions: readonly Condition[],
-    then: readonly (Put | Delete)[],
-  ): Promise<number | undefined> {
-    const { clock, random, state } = this.#deps
-    using limit = deadline(clock, commitTimeoutMs, this.#life.signal)
-    const operationId = newOperationId(random)
-    const txn = { if: conditions, then, operationId, writer: this.#writer }
-    try {
-      const result = await commit({ clock, random }, state, txn, limit)
-      return result.kind === 'done' ? result.revision : undefined
-    } catch (error) {
-      if (!this.#life.signal.aborted)
-        this.#deps.report(`write a plan: ${asHolonError(error).message}`)
-      return undefined
-    }
+    if (spread !== undefined) await this.#execution.writeSpecs(spread.changes)
   }
 }

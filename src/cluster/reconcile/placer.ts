@@ -2,6 +2,7 @@
 
 import type { MachineReport } from '../../kernel/types.ts'
 import type { Closed } from '../../sched/board-machine.ts'
+import type { MakingRoom } from '../../sched/make-room.ts'
 import type { Move } from '../../sched/rebalance.ts'
 import type { PlacementRules } from '../../unit/placement-rules.ts'
 import type { Place } from './unit-view.ts'
@@ -31,6 +32,11 @@ export interface Placer {
   ): void
   /** On one of `among`, where that is given. The place counts as taken until `setUnit`. */
   place(unit: string, slot: number, avoid: ReadonlySet<string>, among?: readonly string[]): Place
+  /**
+   * For a slot that has no place: where it has one if these of lower priority go. It counts as
+   * taken until `setUnit`.
+   */
+  placeInstead(unit: string, slot: number, avoid: ReadonlySet<string>): MakingRoom | undefined
   /** Machines that would be taken, the best first, at most `countMax`; none of them is. */
   candidates(
     unit: string,

@@ -6,6 +6,7 @@
  * run in two places for a while, and does so on purpose: a second place is ready before the first
  * one is given up.
  */
+import type { Victim } from '../../sched/make-room.ts'
 import type { ObservedLease } from '../lease/observer.ts'
 import type { SeenSlot } from './control-view.ts'
 import type { NextPlace, SlotEnd, SlotRecord } from './records.ts'
@@ -19,6 +20,8 @@ export interface SlotChange {
   readonly after: SlotRecord | undefined
   /** The lease that must still be as it was seen: a claim is void only while it is. */
   readonly lease?: { readonly machineId: string; readonly revision: number }
+  /** Instances of lower priority that give way to this one, in the same txn. */
+  readonly victims?: readonly Victim[]
   readonly reason: string
 }
 
@@ -95,7 +98,8 @@ function keepAvailable(
   const failure = view.failureOf(seen, onlyOn !== undefined)
   if (failure !== undefined) return assign(view, slot, seen, { reason: failure, failure, onlyOn })
   if (!view.context.isDraining(machineId)) return undefined
-  return prepareNext(view, seen, `${view.context.nameOf(machineId)} is drained`)
+  const place = freeOrInstead(view, slot, new Set([machineId]))
+  return prepareNext(view, seen, `${view.context.nameOf(machineId)} is drained`, place)
 }
 
 function replaceLost(
@@ -138,7 +142,7 @@ function keepExclusive(view: UnitView, seen: SeenSlot): SlotOutcome | undefined 
 /** It can only be stopped first and started elsewhere then: not for nothing, and not too many. */
 function reasonToStay(view: UnitView, seen: SeenSlot): string | undefined {
   const { slot, machineId } = seen.record
-  const place = view.context.place(slot, new Set([machineId]))
+  const place = freeOrInstead(view, slot, new Set([machineId]))
   if (place.kind === 'nowhere' && view.failureOf(seen, true) === undefined) return place.why
   return view.mayEnd(seen) ? undefined : 'there would be fewer than MinInstances='
 }
@@ -199,7 +203,8 @@ function assign(
     ...(round === 0 ? {} : { round }),
     ...(failures.length === 0 ? {} : { failures }),
   }
-  return change(view, seen, after, after.why)
+  const made = change(view, seen, after, after.why)
+  return place.victims === undefined ? made : { ...made, victims: place.victims }
 }
 
 /**
@@ -219,7 +224,7 @@ function findPlace(
   failure: string | undefined,
 ): Place {
   const avoid = new Set(view.failures(seen, failure).map(({ machineId }) => machineId))
-  const place = view.context.place(slot, avoid)
+  const place = freeOrInstead(view, slot, avoid)
   if (place.kind === 'placed' || seen === undefined || avoid.size === 0) return place
   if (failure === undefined) return view.context.place(slot, new Set())
   const { machineId } = seen.record
@@ -227,29 +232,39 @@ function findPlace(
   return stays ? place : { kind: 'placed', machineId, why: `${place.why}; it is tried again here` }
 }
 
+/** What has to be somewhere is there instead of others, where nothing else is left. */
+function freeOrInstead({ context }: UnitView, slot: number, avoid: ReadonlySet<string>): Place {
+  const free = context.place(slot, avoid)
+  return free.kind === 'placed' ? free : context.placeInstead(slot, avoid, free.why)
+}
+
 function only(machineId: string): Place {
   return { kind: 'placed', machineId, why: 'it runs on every machine' }
 }
 
 /** Starts it with the wanted text in another place, before it ends where it is. */
-export function prepareNext(view: UnitView, seen: SeenSlot, reason: string): SlotOutcome {
-  const { record } = seen
-  const place = view.context.place(record.slot, new Set([record.machineId]))
-  if (place.kind === 'nowhere') return wait(record.slot, `${reason}; ${place.why}`)
-  return moveTo(view, seen, place.machineId, `${reason}; ${place.why}`)
+export function prepareNext(
+  view: UnitView,
+  seen: SeenSlot,
+  reason: string,
+  place = view.context.place(seen.record.slot, new Set([seen.record.machineId])),
+): SlotOutcome {
+  if (place.kind === 'nowhere') return wait(seen.record.slot, `${reason}; ${place.why}`)
+  return moveTo(view, seen, place, `${reason}; ${place.why}`)
 }
 
 /** Starts it there, with the wanted text; it ends where it is once it is ready there. */
 export function moveTo(
   view: UnitView,
   seen: SeenSlot,
-  machineId: string,
+  { machineId, victims }: { readonly machineId: string; readonly victims?: readonly Victim[] },
   reason: string,
 ): SlotChange {
   const { record } = seen
   const spec = view.input.spec?.record.spec ?? record.spec
   const next = { machineId, generation: record.generation + 1, spec }
-  return change(view, seen, { ...record, next }, reason)
+  const made = change(view, seen, { ...record, next }, reason)
+  return victims === undefined ? made : { ...made, victims }
 }
 
 function withNext(view: UnitView, seen: SeenSlot, next: NextPlace): SlotOutcome {

@@ -1,4 +1,5 @@
 /** One unit as a leader plans it: what is wanted and known of it, and the questions about that. */
+import type { Victim } from '../../sched/make-room.ts'
 import type { Move } from '../../sched/rebalance.ts'
 import { minInstances, type PlacementRules, rolloutCount } from '../../unit/placement-rules.ts'
 import type { ObservedLease } from '../lease/observer.ts'
@@ -13,7 +14,13 @@ import { roundNumber } from './rounds.ts'
 export type Presence = 'up' | 'silent' | 'gone'
 
 export type Place =
-  | { readonly kind: 'placed'; readonly machineId: string; readonly why: string }
+  | {
+      readonly kind: 'placed'
+      readonly machineId: string
+      readonly why: string
+      /** Instances of lower priority that have to go for it. */
+      readonly victims?: readonly Victim[]
+    }
   | { readonly kind: 'nowhere'; readonly why: string }
 
 /** What is known of the fleet while a unit is planned. */
@@ -33,6 +40,8 @@ export interface PlanContext {
   leaseIsOverdue(machineId: string): boolean
   /** A place for an instance, and it counts as taken. */
   place(slot: number, avoid: ReadonlySet<string>): Place
+  /** The same for one that has none, for that reason, where others go for it. */
+  placeInstead(slot: number, avoid: ReadonlySet<string>, why: string): Place
   /** Machines that fit a unit that runs on every one of them. */
   everywhere(): readonly string[]
   /** The slots to give up first. */
