@@ -220,6 +220,7 @@ static void take_session(const struct child *child) {
   const struct spawn *spawn = child->spawn;
   if (spawn->tty < 0 && !spec->stream_output) {
     if (setsid() < 0) fail(child, FAILED_SESSION, errno);
+    if (spec->has_nice) session_nice(spec->nice);
     return;
   }
   if (setpgid(0, 0) < 0) fail(child, FAILED_SESSION, errno);

@@ -87,6 +87,11 @@ launch() { # run index main-pid: becomes the command; its pid is that of this su
 
 # Called by the functions of the spec with the environment and the command line as arguments.
 become() {
+  if [ -n "$setsid" ] && [ "${job_nice:-0}" != 0 ]; then
+    # A new session may have a nice value of its own, within which the others count.
+    exec $setsid /bin/sh -c 'echo "$0" 2>/dev/null >/proc/self/autogroup; exec "$@"' "$job_nice" \
+      $identity "$env" -i $login_words $extra "$@"
+  fi
   exec $setsid $identity "$env" -i $login_words $extra "$@"
 }
 

@@ -258,6 +258,9 @@ void procs_kill_descendants(pid_t keeper);
 bool procs_is_ours(pid_t pid);
 unsigned long long proc_start_ticks(pid_t pid);
 
+/* session.c: of our whole session, where sessions have one. */
+void session_nice(int nice);
+
 /* record.c: state and events. */
 void record_open(const struct spec *spec, int dir_fd);
 void event_begin(const char *kind);

@@ -21,6 +21,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -117,6 +118,8 @@ int lease_open(const struct spec *the_spec, const struct nest *nest, char text[T
     ends = page;
     ends->boot_ms = spec->lease_boot_ms;
     ends->wall_ms = spec->lease_wall_ms;
+    /* As nice as the agent, also beside other sessions: both must be on time. */
+    session_nice(getpriority(PRIO_PROCESS, 0));
     int error = fork_guard(nest);
     boot_timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     wall_timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);

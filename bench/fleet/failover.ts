@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { MachineInfo, UnitStatus } from '../../src/kernel/types.ts'
 import type { Lab } from '../../test/lab/harness.ts'
 import type { Comparison } from '../measure.ts'
-import { withMemoryLab } from './memory-lab.ts'
+import { withLab } from './with-lab.ts'
 
 const machines = ['n1', 'n2', 'n3', 'n4', 'n5'] as const
 const available = 'many.service'
@@ -49,7 +49,7 @@ interface Start {
 }
 
 export function failoverBench(): Promise<readonly Comparison[]> {
-  return withMemoryLab(machines.length, 'failover', async (lab, dir) => {
+  return withLab(machines.length, 'failover', async (lab, dir) => {
     const bench = new Failovers(lab, dir)
     await bench.begin()
     const rows: Comparison[] = []

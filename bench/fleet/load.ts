@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Lab } from '../../test/lab/harness.ts'
 import type { Comparison } from '../measure.ts'
-import { withMemoryLab } from './memory-lab.ts'
+import { withLab } from './with-lab.ts'
 
 const machines = ['n1', 'n2', 'n3', 'n4', 'n5'] as const
 const minutes = Number(process.env['HOLON_MINUTES'] ?? 60)
@@ -23,7 +23,7 @@ const units = { 'many.service': 'at-least', 'once.service': 'at-most' } as const
 const settleMs = 20_000
 
 export function loadBench(): Promise<readonly Comparison[]> {
-  return withMemoryLab(machines.length, 'load', async (lab, dir) => {
+  return withLab(machines.length, 'load', async (lab, dir) => {
     const children: ChildProcess[] = []
     try {
       return [await measure(lab, dir, children)]

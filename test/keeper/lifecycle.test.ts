@@ -244,6 +244,11 @@ test('nice: the keeper and its job have it, in both directions', async () => {
     await job.over()
     assert.ok(job.read('log').endsWith(` F ${nice}\n`), job.read('log'))
   }
+  // Beside other sessions, where the kernel groups processes by them.
+  const grouped = ['/bin/sh', '-c', 'cat /proc/self/autogroup || echo nice 19']
+  const job = await nursery.start('grouped', [...exec('start', grouped), 'nice=19'])
+  await job.over()
+  assert.match(job.read('log'), /nice 19\n$/)
   for (const bad of ['20', '-21', '', '-', '1x']) {
     const refused = await nursery.ask(['id=a', `dir=${nursery.dir}/bad`, `nice=${bad}`, ...sh('')])
     assert.match(refused, /nice/)

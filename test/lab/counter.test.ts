@@ -47,31 +47,45 @@ test('a counter behind its fence never loses a number nor gives one twice', {
     }
     const reader = () => machines.flatMap((name) => readFileSync(log(name), 'utf8').split('\n'))
     await lab.until('numbers are given', () => given(reader()).length > 100, 30_000)
-    await faults(lab, (name) => {
+    const beganMs = performance.now()
+    const tell = (what: string) => {
+      t.diagnostic(`${((performance.now() - beganMs) / 1_000).toFixed(1)} s: ${what}`)
+    }
+    await faults(lab, tell, (name) => {
       // What asked has died with its machine, perhaps with a question under way.
       appendFileSync(log(name), 'unknown\n')
       ask(lab, name, log(name))
     })
+    tell('no more faults')
     const before = given(reader()).length
     const goesOn = () => given(reader()).length > before + 100
     await lab.until('numbers are given again', goesOn, 60_000)
+    tell('it goes on')
     await lab.machine('n1').ok(['stop', 'counter'])
     const row = store.prepare('SELECT value, fence FROM counter').get()
-    const told = tell(reader(), Number(row?.['value']))
+    const told = verdict(reader(), Number(row?.['value']))
     t.diagnostic(`${told}, fence ${row?.['fence']}`)
     assert.ok(Number(row?.['fence']) >= 2, 'it never moved')
   })
 })
 
+const kinds = ['kill', 'freeze', 'cut', 'cut one way', 'kill the agent of'] as const
+
 /** One after the other; each is over for some seconds before the next. */
-async function faults(lab: Lab, restarted: (machine: string) => void): Promise<void> {
+async function faults(
+  lab: Lab,
+  tell: (what: string) => void,
+  restarted: (machine: string) => void,
+): Promise<void> {
   const random = seededRandom(seed)
   const between = (least: number, most: number) => least + random.next() * (most - least)
   const untilMs = performance.now() + seconds * 1_000
   while (performance.now() < untilMs) {
     const name = machines[Math.floor(random.next() * machines.length)] ?? 'n1'
     const holdMs = between(1_000, 15_000)
-    switch (Math.floor(random.next() * 5)) {
+    const kind = Math.floor(random.next() * 5)
+    tell(`${kinds[kind]} ${name} for ${(holdMs / 1_000).toFixed(1)} s`)
+    switch (kind) {
       case 0:
         await lab.kill(name)
         await sleep(holdMs)
@@ -118,7 +132,7 @@ function given(lines: readonly string[]): readonly Given[] {
 }
 
 /** Throws when what was given does not fit to one counter that ends at `last`. */
-function tell(lines: readonly string[], last: number): string {
+function verdict(lines: readonly string[], last: number): string {
   const numbers = given(lines).toSorted((a, b) => a.value - b.value)
   const unknown = lines.filter((line) => line === 'unknown').length
   for (const [i, number] of numbers.entries()) {

@@ -5,8 +5,8 @@
  * same test, and what a killed one left is known by that.
  */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { realClock } from '../../src/io/clock.ts'
 import { realHost } from '../../src/io/host.ts'
@@ -30,7 +30,7 @@ export interface LabOptions {
   readonly name: string
   /** Default: joined. */
   readonly join?: boolean
-  /** Where their disks are. Default: as `holon lab` has it. */
+  /** Where their disks are. Default: in memory. */
   readonly dir?: string
 }
 
@@ -44,10 +44,17 @@ const commandTimeoutMs = 60_000
 /** Each machine builds its keeper. */
 const upTimeoutMs = 180_000
 
+/**
+ * A lab's disks are in memory: its machines would have one disk together otherwise, which answers
+ * none of them for seconds when one writes a lot; real ones each have their own.
+ */
+const memoryOf = (name: string) => `/opt/holon-lab-${name}`
+
 /** `await using` removes all of it, whatever the test did, and checks that nothing is left. */
 export class Lab implements AsyncDisposable {
   readonly name: string
   readonly #real: RealLab
+  #inMemory = false
 
   private constructor(name: string) {
     this.name = name
@@ -60,9 +67,9 @@ export class Lab implements AsyncDisposable {
     await removeLeftLabs()
     const lab = new Lab(options.name)
     const single = options.join === false ? ['--no-join'] : []
-    const dir = options.dir === undefined ? [] : ['--dir', options.dir]
     try {
-      await lab.ok(['up', ...single, ...dir, String(count)], { timeoutMs: upTimeoutMs })
+      const dir = options.dir ?? lab.#useMemory()
+      await lab.ok(['up', ...single, '--dir', dir, String(count)], { timeoutMs: upTimeoutMs })
     } catch (error) {
       await lab[Symbol.asyncDispose]()
       throw error
@@ -176,7 +183,16 @@ export class Lab implements AsyncDisposable {
     const record = readRecord(this.name)
     const { status, stderr } = await this.lab(['down'])
     assert.equal(status, 0, `holon lab down: ${stderr}`)
+    if (this.#inMemory) unmountMemory(this.name)
     assertNothingLeft(this.name, record)
+  }
+
+  #useMemory(): string {
+    const path = memoryOf(this.name)
+    mkdirSync(path)
+    execFileSync('mount', ['-t', 'tmpfs', 'holon-test', path])
+    this.#inMemory = true
+    return join(path, 'disks')
   }
 }
 
@@ -243,6 +259,13 @@ export class Machine {
   }
 }
 
+function unmountMemory(name: string): void {
+  const path = memoryOf(name)
+  if (!existsSync(path)) return
+  execFileSync('umount', [path])
+  rmdirSync(path)
+}
+
 /** Labs of test processes that were killed. */
 async function removeLeftLabs(): Promise<void> {
   const left = labNames().filter((name) => {
@@ -252,6 +275,7 @@ async function removeLeftLabs(): Promise<void> {
   for (const name of left) {
     const argv = [launcher, 'lab', 'down', '--name', name]
     mustSucceed(argv.join(' '), await finished(spawnPiped(argv, process.env), {}), () => '')
+    unmountMemory(name)
   }
 }
 

@@ -121,6 +121,7 @@ test('an ordinary user reads no copies; the log of a machine that left is there'
   const refused = await n1.shell('setpriv --reuid 65534 --clear-groups holon logs web')
   assert.notEqual(refused.status, 0)
   assert.equal(refused.stdout, '')
+  await lab.until('all answer', async () => (await n1.holon(['machines'])).status === 0)
   const places = (await n1.json<readonly UnitStatus[]>(['list-units', '--json'])).flatMap(
     ({ instances }) => instances.map(({ machine }) => machine),
   )
@@ -133,7 +134,8 @@ test('an ordinary user reads no copies; the log of a machine that left is there'
     return status === 0 && !stdout.includes(victim)
   })
   const { stdout, stderr } = await n1.holon(['logs', '-o', 'json', 'web'])
-  const countOf = (entries: readonly LogEntry[]) => entries.filter((e) => e.machine === victim).length
+  const countOf = (entries: readonly LogEntry[]) =>
+    entries.filter((e) => e.machine === victim).length
   assert.ok(countOf(parse(stdout)) > 0 && countOf(before) > 0, stdout.slice(0, 2000))
   assert.match(stderr, new RegExp(`lines of ${victim} come from a copy`))
 })
