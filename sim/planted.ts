@@ -193,7 +193,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ]),
   bug('a machine is believed after what it says is old', 'drain', 60, [
     `${reconcile}/unit-view.ts`,
-    'return isThis ? hosted : undefined',
+    'return hosted?.generation === generation && hosted.spec === spec ? hosted : undefined',
     'return hosted',
   ]),
   bug('a second place counts before it is ready', 'drain', 60, [

@@ -31,7 +31,8 @@ export function command(phase: JobCommand['phase'], line: string): JobCommand {
 
 export function jobSpec(dir: string, line: string, rest: Partial<JobSpec> = {}): JobSpec {
   return {
-    id: `test/${dir.split('/').at(-1)}`,
+    // Keepers are found by it: suites that run at once have other ones.
+    id: `test/${dir.split('/').slice(-2).join('-')}`,
     dir,
     ownerUid: process.getuid?.() ?? 0,
     output: 'log',

@@ -10,6 +10,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { seededRandom } from '../../src/base/random.ts'
+import type { UnitStatus } from '../../src/kernel/types.ts'
 import { Lab, labName, noLab } from './harness.ts'
 
 const machines = ['n1', 'n2', 'n3', 'n4', 'n5'] as const
@@ -40,26 +41,32 @@ test('a counter behind its fence never loses a number nor gives one twice', {
     const unit = join(dir, 'counter.service')
     writeFileSync(unit, `[Service]\n${service}\nRestart=always\n[X-Holon]\nPartition=at-most\n`)
     await lab.machine('n1').ok(['enable', '--now', unit])
-    const log = (name: string) => join(dir, `${name}.log`)
-    for (const name of machines) {
-      writeFileSync(log(name), '')
-      ask(lab, name, log(name))
-    }
-    const reader = () => machines.flatMap((name) => readFileSync(log(name), 'utf8').split('\n'))
-    await lab.until('numbers are given', () => given(reader()).length > 100, 30_000)
     const beganMs = performance.now()
     const tell = (what: string) => {
       t.diagnostic(`${((performance.now() - beganMs) / 1_000).toFixed(1)} s: ${what}`)
     }
+    const log = (name: string) => join(dir, `${name}.log`)
+    for (const name of machines) {
+      writeFileSync(log(name), '')
+      ask(lab, name, log(name), tell)
+    }
+    const reader = () => machines.flatMap((name) => readFileSync(log(name), 'utf8').split('\n'))
+    await lab.until('numbers are given', () => given(reader()).length > 100, 30_000)
     await faults(lab, tell, (name) => {
       // What asked has died with its machine, perhaps with a question under way.
       appendFileSync(log(name), 'unknown\n')
-      ask(lab, name, log(name))
+      ask(lab, name, log(name), tell)
     })
     tell('no more faults')
     const before = given(reader()).length
     const goesOn = () => given(reader()).length > before + 100
-    await lab.until('numbers are given again', goesOn, 60_000)
+    try {
+      await lab.until('numbers are given again', goesOn, 60_000)
+    } catch (error) {
+      tell(`${given(reader()).length - before} more, after ${before}`)
+      tell((await lab.machine('n1').holon(['why', 'counter'])).stdout)
+      throw error
+    }
     tell('it goes on')
     await lab.machine('n1').ok(['stop', 'counter'])
     const row = store.prepare('SELECT value, fence FROM counter').get()
@@ -81,7 +88,9 @@ async function faults(
   const between = (least: number, most: number) => least + random.next() * (most - least)
   const untilMs = performance.now() + seconds * 1_000
   while (performance.now() < untilMs) {
-    const name = machines[Math.floor(random.next() * machines.length)] ?? 'n1'
+    const any = machines[Math.floor(random.next() * machines.length)] ?? 'n1'
+    // Every second time the one that counts.
+    const name = random.next() < 0.5 ? any : ((await placeOf(lab)) ?? any)
     const holdMs = between(1_000, 15_000)
     const kind = Math.floor(random.next() * 5)
     tell(`${kinds[kind]} ${name} for ${(holdMs / 1_000).toFixed(1)} s`)
@@ -116,11 +125,18 @@ async function faults(
   }
 }
 
+async function placeOf(lab: Lab): Promise<string | undefined> {
+  const { stdout } = await lab.machine('n1').holon(['list-units', '--json'])
+  const [unit] = JSON.parse(stdout === '' ? '[]' : stdout) as readonly UnitStatus[]
+  return unit?.instances[0]?.machine
+}
+
 /** Starts what asks for numbers on a machine, and writes them down in `log`. */
-function ask(lab: Lab, name: string, log: string): void {
+function ask(lab: Lab, name: string, log: string, tell: (what: string) => void): void {
   const addresses = machines.map((each) => lab.machine(each).address)
   const argv = [process.execPath, program, 'ask', log, String(port), ...addresses]
-  lab.machine(name).startCommand(argv)
+  const child = lab.machine(name).startCommand(argv)
+  child.stderr?.on('data', (text) => tell(`what asks on ${name} says ${text}`))
 }
 
 function given(lines: readonly string[]): readonly Given[] {

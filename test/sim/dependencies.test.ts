@@ -184,3 +184,17 @@ test('an assertion is no condition: the start there fails, and says why', async 
     /AssertPathExists=\/srv\/data is not met/,
   )
 })
+
+test('Rebalance= does not try again soon what failed in the better place', async () => {
+  const fleet = await simulate({ machines: 3 })
+  for (const machine of ['m1', 'm2']) fleet.path(machine, '/srv/data')
+  fleet.crash('m3')
+  const holon = 'Instances=4\nRebalance=return'
+  await fleet.start('web.service', text('AssertPathExists=/srv/data', { holon }))
+  await fleet.until(() => isUp(fleet, 'web.service', 4), 60_000)
+  fleet.boot('m3')
+  await fleet.run(300_000)
+  const inVain = fleet.history.filter(({ what }) => /is not met/.test(what)).length
+  assert.ok(inVain > 0 && inVain <= 4, `${inVain} times in vain`)
+  assert.equal(isUp(fleet, 'web.service', 4), true)
+})

@@ -11,6 +11,7 @@ import type { Random } from '../../base/random.ts'
 import { someAtOnce } from '../../base/some-at-once.ts'
 import type { Closed } from '../../sched/board-machine.ts'
 import type { State } from '../../state/port.ts'
+import type { PlacementRules } from '../../unit/placement-rules.ts'
 import { isTimerName, type TimerUnit } from '../../unit/timer-unit.ts'
 import { Candidates, type KnownPlace } from './candidates.ts'
 import { ConditionAnswers, type ConditionAnswersDeps } from './condition-answers.ts'
@@ -29,6 +30,7 @@ import { takeUnits } from './take-units.ts'
 import { Timers } from './timers.ts'
 import type { UnitFacts } from './unit-facts.ts'
 import type { PlanContext } from './unit-view.ts'
+import { Waiting } from './waiting.ts'
 
 export interface ControllerDeps {
   readonly clock: Clock
@@ -65,7 +67,7 @@ export class Controller implements Disposable {
   readonly #dirty = new Set<string>()
   /** Units whose text could not be read: tried again with the next tick. */
   readonly #unread = new Set<string>()
-  readonly #waiting = new Map<string, ReadonlyMap<number, string>>()
+  readonly #waiting = new Waiting()
   readonly #facts = new Map<
     string,
     { readonly spec: number; readonly facts: UnitFacts | undefined }
@@ -136,7 +138,7 @@ export class Controller implements Disposable {
 
   /** Why slots of the unit wait, as of the last look. */
   waiting(unit: string): ReadonlyMap<number, string> {
-    return this.#waiting.get(unit) ?? new Map()
+    return this.#waiting.reasons(unit)
   }
 
   /** Something changed about these units; or about machines, and perhaps all units. */
@@ -211,7 +213,8 @@ export class Controller implements Disposable {
     const seen = machines()
     this.#isStale = false
     this.#seeMachines(seen, this.#sight.look(seen, view.intents, clock.nowMs()))
-    const again = [this.#waiting.keys(), this.#unread, this.#answers.lapsed(), this.#movable()]
+    const waiting = this.#waiting.due(this.#sight.atMs)
+    const again = [waiting, this.#unread, this.#answers.lapsed(), this.#movable()]
     for (const units of again) for (const unit of units) this.#dirty.add(unit)
     this.#unread.clear()
     for (const machineId of view.leases.machines()) {
@@ -305,7 +308,7 @@ export class Controller implements Disposable {
     const slots = view.slots(unit)
     const spec = view.specs.get(unit)
     const facts = spec === undefined ? undefined : this.#facts.get(unit)?.facts
-    const places = this.#places(unit)
+    const places = this.#places(unit, facts?.rules)
     const candidates = this.#candidates
     candidates.setUnit(unit, facts?.rules, places, context.nowMs)
     const { settleMs = 0, readyTimeoutMs = 0, failureEnds: ends = 'never' } = facts ?? {}
@@ -332,8 +335,11 @@ export class Controller implements Disposable {
         ({ record }) => record.next !== undefined || record.wish === 'stop',
       ) ||
       (order.isAwaited && spec?.record.wanted === true && !spec.record.up)
-    if (plan.waiting.size > 0 || plan.isLacking || isMoving) this.#waiting.set(unit, plan.waiting)
-    else this.#waiting.delete(unit)
+    if (plan.waiting.size > 0 || plan.isLacking || isMoving) {
+      const isPatient = !isMoving && !plan.isLacking && plan.changes.length === 0
+      const how = { isPatient, slots: slots.size, nowMs: context.nowMs }
+      this.#waiting.planned(unit, plan.waiting, how)
+    } else this.#waiting.delete(unit)
     return plan
   }
 
@@ -351,16 +357,20 @@ export class Controller implements Disposable {
   }
 
   /** Where its instances are, second places included. */
-  #places(unit: string): readonly KnownPlace[] {
+  #places(unit: string, rules: PlacementRules | undefined): readonly KnownPlace[] {
     const { reports, view } = this.#deps
-    return [...view.slots(unit).values()].flatMap(({ record }) =>
+    // Who has no conditions is refused for none.
+    const mayBeRefused = rules === undefined || rules.conditions.length > 0
+    const places: KnownPlace[] = []
+    for (const { record } of view.slots(unit).values()) {
       // What has ended takes no room.
-      machinesOf(record.ended === undefined ? record : undefined).map((machineId) => {
-        const hosted = reports.get(machineId, unit, record.slot)
+      for (const machineId of machinesOf(record.ended === undefined ? record : undefined)) {
+        const hosted = mayBeRefused ? reports.get(machineId, unit, record.slot) : undefined
         const refusedForMs = hosted?.phase === 'refused' ? hosted.forMs : undefined
-        return { slot: record.slot, machineId, refusedForMs }
-      }),
-    )
+        places.push({ slot: record.slot, machineId, refusedForMs })
+      }
+    }
+    return places
   }
 
   #context() {

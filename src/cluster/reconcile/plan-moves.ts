@@ -21,6 +21,7 @@ export function planMoves(view: UnitView): readonly SlotOutcome[] {
   return context.betterPlaces(view.step).flatMap(({ slot, from, to, why }) => {
     const seen = slots.get(slot)
     if (seen === undefined || seen.record.machineId !== from) return []
+    if (view.failures(seen).some(({ machineId }) => machineId === to)) return []
     return [moveTo(view, seen, { machineId: to }, `Rebalance=${rules.rebalance}: ${why}`)]
   })
 }

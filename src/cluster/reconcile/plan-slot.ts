@@ -98,8 +98,8 @@ function keepAvailable(
   const failure = view.failureOf(seen, onlyOn !== undefined)
   if (failure !== undefined) return assign(view, slot, seen, { reason: failure, failure, onlyOn })
   if (!view.context.isDraining(machineId)) return undefined
-  const place = freeOrInstead(view, slot, new Set([machineId]))
-  return prepareNext(view, seen, `${view.context.nameOf(machineId)} is drained`, place)
+  const reason = `${view.context.nameOf(machineId)} is drained`
+  return prepareNext(view, seen, reason, (avoid) => freeOrInstead(view, slot, avoid))
 }
 
 function replaceLost(
@@ -247,8 +247,12 @@ export function prepareNext(
   view: UnitView,
   seen: SeenSlot,
   reason: string,
-  place = view.context.place(seen.record.slot, new Set([seen.record.machineId])),
+  find = (avoid: ReadonlySet<string>) => view.context.place(seen.record.slot, avoid),
 ): SlotOutcome {
+  const { machineId } = seen.record
+  const failed = view.failures(seen).map((failure) => failure.machineId)
+  const good = find(new Set([machineId, ...failed]))
+  const place = good.kind === 'placed' || failed.length === 0 ? good : find(new Set([machineId]))
   if (place.kind === 'nowhere') return wait(seen.record.slot, `${reason}; ${place.why}`)
   return moveTo(view, seen, place, `${reason}; ${place.why}`)
 }
@@ -278,8 +282,10 @@ function withNext(view: UnitView, seen: SeenSlot, next: NextPlace): SlotOutcome 
   const isLost = context.presence(next.machineId) !== 'up' || context.isDraining(next.machineId)
   if (!isBad && !isLost) return wait(seen.record.slot, `it is being started on ${name}`)
   const { next: _, ...alone } = seen.record
-  const reason = isBad ? `it did not start on ${name}: ${hosted.why}` : `${name} is lost`
-  return change(view, seen, alone, reason)
+  if (!isBad) return change(view, seen, alone, `${name} is lost`)
+  // Not there again soon, if there is another place.
+  const failures = view.failures(seen, hosted.why, next.machineId)
+  return change(view, seen, { ...alone, failures }, `it did not start on ${name}: ${hosted.why}`)
 }
 
 function promote(view: UnitView, seen: SeenSlot, next: NextPlace, reason: string): SlotOutcome {

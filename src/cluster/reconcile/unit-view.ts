@@ -7,7 +7,7 @@ import { isVoid } from '../lease/record.ts'
 import type { SeenSlot } from './control-view.ts'
 import type { HostedInstance } from './host.ts'
 import type { UnitOrder } from './plan-dependencies.ts'
-import type { SlotEnd, SlotFailure, SpecRecord, Stored } from './records.ts'
+import type { NextPlace, SlotEnd, SlotFailure, SlotRecord, SpecRecord, Stored } from './records.ts'
 import { roundNumber } from './rounds.ts'
 
 /** `silent`: suspected to be dead. `gone`: not in the fleet any more. */
@@ -82,6 +82,8 @@ export class UnitView {
   #ended = 0
   /** Of all its slots, once it was counted: nothing changes while this plans. */
   #ready: number | undefined
+  /** What their machines say of them, but for second places. */
+  readonly #hosted = new Map<SeenSlot, HostedInstance | undefined>()
 
   constructor(input: UnitPlanInput, context: PlanContext) {
     this.input = input
@@ -90,11 +92,20 @@ export class UnitView {
 
   /** What the machine says of this very instance, not of one before it. */
   hosted(seen: SeenSlot, machineId: string): HostedInstance | undefined {
-    const { unit, slot, next } = seen.record
-    const meant = next?.machineId === machineId ? next : seen.record
+    const { record } = seen
+    if (machineId === record.next?.machineId) return this.#ask(record, record.next)
+    if (machineId !== record.machineId) return undefined
+    // Asked often, of many.
+    if (!this.#hosted.has(seen)) this.#hosted.set(seen, this.#ask(record, record))
+    return this.#hosted.get(seen)
+  }
+
+  #ask(
+    { unit, slot }: SlotRecord,
+    { machineId, generation, spec }: NextPlace,
+  ): HostedInstance | undefined {
     const hosted = this.context.hosted(machineId, unit, slot)
-    const isThis = hosted?.generation === meant.generation && hosted.spec === meant.spec
-    return isThis ? hosted : undefined
+    return hosted?.generation === generation && hosted.spec === spec ? hosted : undefined
   }
 
   get round(): number {
@@ -184,11 +195,15 @@ export class UnitView {
   }
 
   /** Where it failed lately, with one more if there is. */
-  failures(seen: SeenSlot | undefined, why?: string): readonly SlotFailure[] {
+  failures(
+    seen: SeenSlot | undefined,
+    why?: string,
+    machineId = seen?.record.machineId ?? '',
+  ): readonly SlotFailure[] {
     const { wallMs } = this.context
     const kept = (seen?.record.failures ?? []).filter(({ atMs }) => wallMs - atMs < failuresKeptMs)
     if (seen === undefined || why === undefined) return kept
-    return [...kept, { machineId: seen.record.machineId, atMs: wallMs, why }].slice(-failuresMax)
+    return [...kept, { machineId, atMs: wallMs, why }].slice(-failuresMax)
   }
 
   /** The machine is there and does nothing about it: perhaps it cannot reach the state. */

@@ -73,13 +73,17 @@ function connected(address: string): Promise<Socket | undefined> {
 
 /** Numbers until one does not come. */
 async function exchange(socket: Socket): Promise<void> {
-  const lines = createInterface({ input: socket })[Symbol.asyncIterator]()
+  const reader = createInterface({ input: socket })
+  // It passes the socket's errors on.
+  reader.on('error', () => {})
+  const lines = reader[Symbol.asyncIterator]()
   const gone = new Promise<undefined>((resolve) => socket.on('close', () => resolve(undefined)))
   for (;;) {
     const beganMs = Date.now()
     socket.write('\n')
     const none = sleep(answerMs).then(() => undefined)
-    const answer = await Promise.race([lines.next(), none, gone])
+    const line = lines.next().catch(() => undefined)
+    const answer = await Promise.race([line, none, gone])
     if (answer === undefined || answer.done === true) break
     appendFileSync(file, `done ${answer.value} ${beganMs} ${Date.now()}\n`)
     await sleep(20)
