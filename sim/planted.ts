@@ -49,19 +49,25 @@ export const plantedBugs: readonly PlantedBug[] = [
     this.#arm()
     this.#deps.extended({ epoch: record.epoch, until: untilOf(this.#since) })`,
   ]),
-  bug('a machine registers anew before it has stopped what it ran', 'lease', 300, [
-    `${lease}/holder.ts`,
-    `    await this.#stopping
+  bug(
+    'a machine registers anew before it has stopped what it ran',
+    'lease',
+    300,
+    [
+      `${lease}/holder.ts`,
+      `    await this.#stopping
     if (!this.#wanted)`,
-    '    if (!this.#wanted)',
-  ], [
-    `${lease}/holder.ts`,
-    `    if (this.#since !== undefined && this.held === undefined) await this.#lose('its time is over')`,
-    `    if (this.#since !== undefined && this.held === undefined) {
+      '    if (!this.#wanted)',
+    ],
+    [
+      `${lease}/holder.ts`,
+      `    if (this.#since !== undefined && this.held === undefined) await this.#lose('its time is over')`,
+      `    if (this.#since !== undefined && this.held === undefined) {
       void this.#lose('its time is over')
       this.#since = undefined
     }`,
-  ]),
+    ],
+  ),
   bug('a lease that was broken is taken up again under the same epoch', 'lease', 300, [
     `${lease}/holder.ts`,
     "const goesOn = last?.status === 'held' && this.#known === undefined",
@@ -72,24 +78,28 @@ export const plantedBugs: readonly PlantedBug[] = [
     'await this.commit([{ key, revision: lease.revision }], [put])',
     'await this.commit([], [put])',
   ]),
-  bug('leases are observed for less than they are held', 'lease', 100, [
-    `${lease}/times.ts`,
-    'observeMs: 9_000',
-    'observeMs: 4_000',
-  ], [
-    `${lease}/times.ts`,
-    "assert(isSafe(leaseTimes), 'leases: observe (1 - error) >= hold (1 + error) + stop')",
-    '',
-  ]),
-  bug('clocks are believed to be right', 'lease', 400, [
-    `${lease}/times.ts`,
-    'observeMs: 9_000',
-    'observeMs: 7_000',
-  ], [
-    `${lease}/times.ts`,
-    "assert(isSafe(leaseTimes), 'leases: observe (1 - error) >= hold (1 + error) + stop')",
-    '',
-  ]),
+  bug(
+    'leases are observed for less than they are held',
+    'lease',
+    100,
+    [`${lease}/times.ts`, 'observeMs: 9_000', 'observeMs: 4_000'],
+    [
+      `${lease}/times.ts`,
+      "assert(isSafe(leaseTimes), 'leases: observe (1 - error) >= hold (1 + error) + stop')",
+      '',
+    ],
+  ),
+  bug(
+    'clocks are believed to be right',
+    'lease',
+    400,
+    [`${lease}/times.ts`, 'observeMs: 9_000', 'observeMs: 7_000'],
+    [
+      `${lease}/times.ts`,
+      "assert(isSafe(leaseTimes), 'leases: observe (1 - error) >= hold (1 + error) + stop')",
+      '',
+    ],
+  ),
   bug('a renewed lease is timed from when the first one was seen', 'lease', 100, [
     `${lease}/observer.ts`,
     '    this.#observed.set(machineId, { lease, revision, firstSeenMs: this.#clock.nowMs() })',
@@ -221,46 +231,64 @@ export const plantedBugs: readonly PlantedBug[] = [
     'const isUp = wanted.every((slot) => {',
     'const isUp = wanted.some((slot) => {',
   ]),
-  bug('a unit that was stopped still counts as up', 'order', 100, [
-    `${reconcile}/rounds.ts`,
-    "wanted: false, asked: 'stop', up: false }",
-    "wanted: false, asked: 'stop' }",
-  ], [
-    `${reconcile}/rounds.ts`,
-    "wanted: true, asked: 'start', up: false, round }",
-    "wanted: true, asked: 'start', round }",
-  ]),
+  bug(
+    'a unit that was stopped still counts as up',
+    'order',
+    100,
+    [
+      `${reconcile}/rounds.ts`,
+      "wanted: false, asked: 'stop', up: false }",
+      "wanted: false, asked: 'stop' }",
+    ],
+    [
+      `${reconcile}/rounds.ts`,
+      "wanted: true, asked: 'start', up: false, round }",
+      "wanted: true, asked: 'start', round }",
+    ],
+  ),
   bug('a timer fires without comparing what it was decided from', 'timers', 30, [
     `${reconcile}/timers.ts`,
     '[condition(own), condition(target)],',
     '[],',
   ]),
-  bug('a firing is recorded before its unit is started', 'timers', 60, [
-    `${reconcile}/timers.ts`,
-    `    const revision = await commit(
+  bug(
+    'a firing is recorded before its unit is started',
+    'timers',
+    60,
+    [
+      `${reconcile}/timers.ts`,
+      `    const revision = await commit(
       [condition(own), condition(target)],
       [putSpec(after), putSpec(begun)],
     )`,
-    `    const first = await commit([condition(own)], [putSpec(after)])
+      `    const first = await commit([condition(own)], [putSpec(after)])
     const revision = await commit([condition(target)], [putSpec(begun)])`,
-  ], [
-    `${reconcile}/timers.ts`,
-    'view.wroteSpec({ record: after, revision })',
-    'if (first !== undefined) view.wroteSpec({ record: after, revision: first })',
-  ]),
-  bug('a unit is started before the firing is recorded', 'timers', 60, [
-    `${reconcile}/timers.ts`,
-    `    const revision = await commit(
+    ],
+    [
+      `${reconcile}/timers.ts`,
+      'view.wroteSpec({ record: after, revision })',
+      'if (first !== undefined) view.wroteSpec({ record: after, revision: first })',
+    ],
+  ),
+  bug(
+    'a unit is started before the firing is recorded',
+    'timers',
+    60,
+    [
+      `${reconcile}/timers.ts`,
+      `    const revision = await commit(
       [condition(own), condition(target)],
       [putSpec(after), putSpec(begun)],
     )`,
-    `    const first = await commit([condition(target)], [putSpec(begun)])
+      `    const first = await commit([condition(target)], [putSpec(begun)])
     const revision = await commit([condition(own)], [putSpec(after)])`,
-  ], [
-    `${reconcile}/timers.ts`,
-    'view.wroteSpec({ record: begun, revision })',
-    'if (first !== undefined) view.wroteSpec({ record: begun, revision: first })',
-  ]),
+    ],
+    [
+      `${reconcile}/timers.ts`,
+      'view.wroteSpec({ record: begun, revision })',
+      'if (first !== undefined) view.wroteSpec({ record: begun, revision: first })',
+    ],
+  ),
   bug('what was there before in a slot is taken for what is', 'timers', 30, [
     `${reconcile}/plan-slot.ts`,
     "return input.rules?.partition === 'at-most' ? 1 : Math.floor(context.wallMs)",
@@ -271,15 +299,21 @@ export const plantedBugs: readonly PlantedBug[] = [
     'if (hasEnded(record, view.input.spec?.record)) return undefined',
     '',
   ]),
-  bug('a machine that comes back does not know what has ended there', 'chaos', 300, [
-    `${reconcile}/assigned-work.ts`,
-    'if (record.ended !== undefined) this.#ended.set(workName(record.unit, record.slot), record)',
-    '',
-  ], [
-    `${reconcile}/assigned-work.ts`,
-    'this.#take({ record, revision: 0 })',
-    'this.#take({ record: { ...record, ended: undefined }, revision: 0 })',
-  ]),
+  bug(
+    'a machine that comes back does not know what has ended there',
+    'chaos',
+    300,
+    [
+      `${reconcile}/assigned-work.ts`,
+      'if (record.ended !== undefined) this.#ended.set(workName(record.unit, record.slot), record)',
+      '',
+    ],
+    [
+      `${reconcile}/assigned-work.ts`,
+      'this.#take({ record, revision: 0 })',
+      'this.#take({ record: { ...record, ended: undefined }, revision: 0 })',
+    ],
+  ),
   bug('what must not run twice moves to a better place', 'return', 40, [
     `${reconcile}/plan-moves.ts`,
     " && rules.partition !== 'at-most'",

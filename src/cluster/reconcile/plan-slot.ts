@@ -72,10 +72,7 @@ export function keep(view: UnitView, slot: number, onlyOn?: string): SlotOutcome
 /** From now on only another round starts it, whatever becomes of its machine. */
 function recordEnd(view: UnitView, seen: SeenSlot, ended: SlotEnd): SlotOutcome {
   const { next: _, ...record } = seen.record
-  // A round that somebody asked for while this one was there has taken it over.
-  const isBeside = view.input.spec?.record.round?.beside === true
-  const round = isBeside ? (record.round ?? 0) : Math.max(record.round ?? 0, view.round)
-  return change(view, seen, { ...record, round, ended }, ended.why)
+  return change(view, seen, { ...record, ended }, ended.why)
 }
 
 function anotherRound(view: UnitView, seen: SeenSlot, onlyOn: string | undefined): SlotOutcome {

@@ -105,7 +105,8 @@ function planUp(view: UnitView, wanted: readonly number[]): SpecUpdate | undefin
   }
   const isUp = wanted.every((slot) => {
     const seen = slots.get(slot)
-    return seen !== undefined && seen.record.machineId !== '' && view.isSettled(seen)
+    if (seen === undefined || seen.record.machineId === '') return false
+    return seen.record.wish === 'run' && view.isSettled(seen)
   })
   if (!isUp) return undefined
   const reason = 'all of its instances are ready'

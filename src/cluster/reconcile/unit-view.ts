@@ -122,20 +122,24 @@ export class UnitView {
     return { result, atMs: this.context.wallMs, why: hosted.why }
   }
 
-  /** One that was over by itself counts as ready: nobody waits for more of it. */
+  /** One that was over by itself in this round counts as ready: nobody waits for more of it. */
   isReady(seen: SeenSlot, machineId = seen.record.machineId): boolean {
-    if (seen.record.ended !== undefined) return true
+    if (seen.record.ended !== undefined) return this.#isOfRound(seen)
     if (this.context.presence(machineId) !== 'up') return false
     const phase = this.hosted(seen, machineId)?.phase
-    return phase === 'ready' || phase === 'ended'
+    return phase === 'ready' || (phase === 'ended' && this.#isOfRound(seen))
   }
 
   isSettled(seen: SeenSlot, machineId = seen.record.machineId): boolean {
-    if (seen.record.ended !== undefined) return true
+    if (seen.record.ended !== undefined) return this.#isOfRound(seen)
     if (this.context.presence(machineId) !== 'up') return false
     const hosted = this.hosted(seen, machineId)
-    if (hosted?.phase === 'ended') return true
+    if (hosted?.phase === 'ended') return this.#isOfRound(seen)
     return hosted?.phase === 'ready' && hosted.forMs >= this.input.settleMs
+  }
+
+  #isOfRound({ record }: SeenSlot): boolean {
+    return (record.round ?? 0) === this.round
   }
 
   /** What is asked to stop counts no more, whatever its machine last said of it. */
