@@ -202,9 +202,13 @@ export class Liveness implements Disposable {
   }
 
   #tell(): void {
-    const { clock, keepers, self } = this.#deps
+    const { beat, clock, keepers, self } = this.#deps
     this.#beats = clock.timer(limits.beatIntervalMs, () => this.#tell(), { background: true })
-    for (const keeper of keepers()) if (keeper !== self()) void this.#beat(keeper)
+    const told = keepers().filter((keeper) => keeper !== self() && !this.#beating.has(keeper))
+    if (told.length === 0) return
+    // Read from the kernel once for all of them.
+    const news = beat()
+    for (const keeper of told) void this.#beat(keeper, news)
   }
 
   #look(): void {
@@ -213,15 +217,14 @@ export class Liveness implements Disposable {
     if (this.isKeeper) this.#judge(judgeIntervalMs)
   }
 
-  async #beat(keeper: string): Promise<void> {
-    if (this.#beating.has(keeper)) return
+  async #beat(keeper: string, news: Beat): Promise<void> {
     this.#beating.add(keeper)
-    const { clock, links, beat } = this.#deps
+    const { clock, links } = this.#deps
     // As long as it takes to be suspected: a busy machine may be slow, and calls to it go on.
     using limit = deadline(clock, limits.beatSilenceMs, this.#life.signal)
     try {
       const peer = await links.peer(keeper, limit.signal)
-      await peer.beat(beat(), limit)
+      await peer.beat(news, limit)
       links.seen(keeper)
       this.#silent.delete(keeper)
     } catch {

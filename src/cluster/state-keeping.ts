@@ -125,6 +125,7 @@ export class StateKeeping implements AsyncDisposable {
     this.#loops = [
       this.#open(),
       this.#whileKeeper((keeping) => membership.keep({ signal: keeping })),
+      this.#whileKeeper((keeping) => this.#comeHome(keeping)),
       this.#whileKeeper((keeping) =>
         keepFleetBackups(clock, this.#local, stateDir, { signal: keeping, onError }),
       ),
@@ -321,16 +322,35 @@ export class StateKeeping implements AsyncDisposable {
     })
   }
 
+  /** Its etcd answers, has a leader, and a vote. */
+  async #isWell(signal: AbortSignal): Promise<boolean> {
+    const { answers, hasLeader, learner } = await this.member.status({ signal })
+    return answers && hasLeader === true && learner !== true
+  }
+
+  /**
+   * Who has become a keeper asks itself: another one was found before, and would be asked until it
+   * fails.
+   */
+  async #comeHome(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps
+    while (!signal.aborted) {
+      await this.#pause(lookMs)
+      const { at } = this.#remote
+      if (at === undefined || at === this.#options.machineId) continue
+      using limit = deadline(clock, limits.fanOutMs, signal)
+      const isWell = await this.#isWell(limit.signal).catch(() => false)
+      if (isWell) this.#remote.leave(at, 'this machine keeps the state itself now')
+    }
+  }
+
   /** A machine that serves State: this one first, when its etcd is well. */
   async #find(signal: AbortSignal, failed?: string): Promise<FoundState> {
     const { machineId } = this.#options
     const { clock, keepers, random, links, isSilent } = this.#deps
     const own = () => ({ at: machineId, service: new OwnState(clock, this.#local) })
     const isMember = this.member.choice.engine === 'etcd'
-    if (isMember && failed !== machineId) {
-      const status = await this.member.status({ signal })
-      if (status.answers && status.hasLeader === true && status.learner !== true) return own()
-    }
+    if (isMember && failed !== machineId && (await this.#isWell(signal))) return own()
     const candidates = keepers().filter((id) => id !== machineId)
     try {
       return await findState({ clock, random, links, candidates, isSilent }, signal, failed)

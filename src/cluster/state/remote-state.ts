@@ -117,6 +117,11 @@ export class RemoteState implements State {
     return this.#mode
   }
 
+  /** The machine that is asked; undefined before the first question and after a failure. */
+  get at(): string | undefined {
+    return this.#lent?.at
+  }
+
   async get(
     key: string,
     { signal, stale = false }: SignalOptions & { readonly stale?: boolean },
@@ -205,7 +210,7 @@ export class RemoteState implements State {
     throw notHere('import')
   }
 
-  /** That machine is silent: whoever waits for it asks another one now. */
+  /** That machine is not to be asked any more: whoever waits for it asks another one now. */
   leave(at: string, why: string): void {
     for (const lent of this.#lents) {
       if (lent.at !== at) continue
