@@ -75,14 +75,7 @@ class Failovers {
   }
 
   async begin(): Promise<void> {
-    await this.#lab.until(
-      'three machines keep the state',
-      async () => {
-        const members = (await this.#etcdctl('n1', 'member list')).trimEnd().split('\n')
-        return members.filter((line) => /, started, .*, false$/.test(line)).length === 3
-      },
-      60_000,
-    )
+    await this.#lab.untilVoters(3)
     for (const unit of units) {
       const note = `echo ${unit} $$(date +%%s%%3N) $$(hostname) >>${this.#log}`
       const partition = unit === exclusive ? 'at-most' : 'at-least'

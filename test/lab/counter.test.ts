@@ -33,6 +33,7 @@ test('a counter behind its fence never loses a number nor gives one twice', {
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   t.diagnostic(`HOLON_COUNTER_SEED=${seed}`)
   await Lab.with(machines.length, { name: labName('counter') }, async (lab) => {
+    await lab.untilVoters(3)
     const database = join(dir, 'database')
     using store = new DatabaseSync(database, { timeout: 60_000 })
     store.exec('CREATE TABLE counter (value INTEGER, fence INTEGER)')

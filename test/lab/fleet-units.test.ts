@@ -23,6 +23,7 @@ before(async () => {
   if (noLab !== false) return
   shared = mkdtempSync('/opt/holon-fleet-units-')
   lab = await Lab.up(machines.length, { name: labName('fleet-units') })
+  await lab.untilVoters(3)
 })
 after(async () => {
   await lab?.[Symbol.asyncDispose]()

@@ -167,6 +167,20 @@ export class Lab implements AsyncDisposable {
     await untilPlain(what, check, { timeoutMs, state: () => this.diary() })
   }
 
+  /** Until so many machines have a vote on the state: it outlives the loss of fewer than half. */
+  async untilVoters(count: number): Promise<void> {
+    const list = 'cd /run/holon/etcd && etcdctl --endpoints=unix://client:0 member list'
+    await this.until(
+      `${count} machines keep the state`,
+      async () => {
+        const { stdout } = await this.machine('n1').shell(list, { env: { ETCDCTL_API: '3' } })
+        const voters = stdout.split('\n').filter((line) => /, started, .*, false$/.test(line))
+        return voters.length === count
+      },
+      60_000,
+    )
+  }
+
   /** The lab's state and what every agent has said. */
   diary(): string {
     const record = readRecord(this.name)

@@ -15,6 +15,7 @@ before(async () => {
   if (noLab !== false) return
   shared = mkdtempSync('/opt/holon-logs-of-the-dead-')
   lab = await Lab.up(4, { name: labName('logs-of-the-dead') })
+  await lab.untilVoters(3)
 })
 after(async () => {
   await lab?.[Symbol.asyncDispose]()
