@@ -88,7 +88,7 @@ export class Candidates {
       const names = victims.map((victim) => `${victim.unit}/${victim.slot}`)
       return { kind: 'placed', machineId, why: `instead of ${names.join(', ')}`, victims }
     }
-    if (!this.#answers.isAsking(unit, machineId)) this.#answers.ask(unit, [machineId])
+    this.#answers.ask(unit, [machineId])
     return areAsked
   }
 
