@@ -144,9 +144,10 @@ export class MachineTarget implements MachinePart {
   }
 
   #unitTarget(unit: ReturnType<Units['find']>): Unit {
-    const { agentUid, logs, logDir } = this.#deps
+    const { agentUid, logs, logDir, units } = this.#deps
+    const unload = (name: string, signal: AbortSignal) => units.unload(name, signal)
     return new UnitTarget(
-      { status: this.#deps.unitStatus, agentUid, logs, logDir },
+      { status: this.#deps.unitStatus, agentUid, logs, logDir, unload },
       unit,
       this.#caller,
     )

@@ -34,8 +34,12 @@ export class Records {
     await this.#commit([{ kind: 'put', key, value, schema: 1 }], signal)
   }
 
-  async delete(key: string, signal: AbortSignal): Promise<void> {
-    await this.#commit([{ kind: 'delete', key }], signal)
+  /** All of them at once. */
+  async delete(keys: readonly string[], signal: AbortSignal): Promise<void> {
+    await this.#commit(
+      keys.map((key) => ({ kind: 'delete', key })),
+      signal,
+    )
   }
 
   async #commit(then: readonly (Put | { kind: 'delete'; key: string })[], signal: AbortSignal) {

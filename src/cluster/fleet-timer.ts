@@ -91,6 +91,12 @@ export class FleetTimer implements Unit {
     throw this.#unsupported('take back a change of')
   }
 
+  unload({ signal }: CallOptions): Promise<void> {
+    const { units, owns } = this.#deps
+    owns(`unload ${this.#name}; root may`)
+    return units.verbs.unload(this.#name, { signal })
+  }
+
   async cat({ signal }: CallOptions): Promise<UnitFile> {
     const { spec, sourcePath } = await this.#spec(signal)
     const text = await this.#deps.units.texts.get(this.#name, spec, signal)

@@ -187,6 +187,12 @@ export class FleetUnit implements Unit {
     return this.#untilUp(signal)
   }
 
+  unload({ signal }: CallOptions): Promise<void> {
+    const { units, owns } = this.#deps
+    owns(`unload ${this.#name}; root may`)
+    return units.verbs.unload(this.#name, { signal })
+  }
+
   async cat({ signal }: CallOptions): Promise<UnitFile> {
     const { spec, sourcePath } = await this.#spec(signal)
     const text = await this.#deps.units.texts.get(this.#name, spec, signal)

@@ -95,6 +95,10 @@ export class UnitOfMany implements Unit, Disposable {
     return this.#only('undo').undo(which, options)
   }
 
+  unload(options: CallOptions): Promise<void> {
+    return this.#only('unload').unload(options)
+  }
+
   cat(options: CallOptions): Promise<UnitFile> {
     return this.#only('cat').cat(options)
   }

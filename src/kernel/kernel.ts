@@ -211,6 +211,11 @@ export interface Unit {
    * `unsupported` for a unit of one machine.
    */
   undo(which: { readonly to?: number }, options: CallOptions): Promise<UnitStatus>
+  /**
+   * Forgets it, its file and every wish about it; logs stay where they are. `conflict` while it is
+   * wanted or an instance of it is left. Idempotent.
+   */
+  unload(options: CallOptions): Promise<void>
   /** The file as loaded. Idempotent. */
   cat(options: CallOptions): Promise<UnitFile>
   /** systemctl's properties: `MainPID`, `ActiveState`, … Idempotent. */

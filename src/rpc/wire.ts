@@ -18,6 +18,7 @@ export const unitInterface = defineInterface<Unit>('Unit', {
   disable: { args: 0, idempotent: true },
   scale: { args: 1, idempotent: true },
   undo: { args: 1, idempotent: false },
+  unload: { args: 0, idempotent: true },
   cat: { args: 0, idempotent: true },
   show: { args: 0, idempotent: true },
   why: { args: 0, idempotent: true },

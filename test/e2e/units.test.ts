@@ -251,6 +251,30 @@ for (const keeper of ['c', 'sh'] as const) {
       assert.equal(agent.ok(['show', '-p', 'ActiveState', '--value', 'g']), 'active\n')
     })
 
+    await t.test('unload forgets what does not run, for good', async () => {
+      const path = agent.unit('gone.service', '[Service]\nExecStart=/bin/sleep 1000\n')
+      agent.ok(['enable', '--now', path])
+      const refused = agent.holon(['unload', 'gone'])
+      assert.equal(refused.status, 1)
+      assert.match(refused.stderr, /it is wanted or still runs; `holon stop gone.service` first/)
+      assert.equal(agent.ok(['unload', '--now', 'gone']), 'gone.service is unloaded.\n')
+      assert.equal(agent.holon(['status', 'gone']).status, 4)
+      const timer = agent.unit('gone.timer', '[Timer]\nOnActiveSec=1h\nUnit=a.service\n')
+      agent.ok(['start', timer])
+      assert.equal(agent.holon(['unload', 'gone.timer']).status, 1)
+      agent.ok(['unload', '--now', 'gone.timer'])
+      agent.ok(['down'])
+      agent.ok(['up'])
+      const units = agent.json<UnitJson[]>(['list-units', '--json'])
+      assert.deepEqual(
+        units.filter(({ name }) => name.startsWith('gone.')),
+        [],
+      )
+      agent.ok(['start', path])
+      assert.equal(agent.ok(['is-active', 'gone']), 'active\n')
+      agent.ok(['unload', '--now', 'gone'])
+    })
+
     await t.test('User= runs as that user', { skip: isRoot ? false : 'needs root' }, async () => {
       const path = agent.unit(
         'l.service',

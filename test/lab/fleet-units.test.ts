@@ -161,7 +161,20 @@ test('a change is brought out one by one, a bad one is taken back', { skip }, as
   )
 })
 
-test('stop stops all of it', { skip }, async () => {
-  await lab.machine(asked).ok(['stop', 'web'])
+test('stop stops all of it, unload forgets it, and fences go on all the same', {
+  skip,
+}, async () => {
+  const machine = lab.machine(asked)
+  await machine.ok(['stop', 'web'])
   assert.deepEqual(await running('sleep 100000'), [])
+  await machine.ok(['unload', 'web', 'once'])
+  assert.deepEqual(await machine.json(['list-units', '--json']), [])
+  const log = join(shared, 'once.log')
+  const last = () => Number(readFileSync(log, 'utf8').trimEnd().split('\n').at(-1)?.split(' ')[0])
+  const before = last()
+  writeFileSync(log, '')
+  await machine.ok(['start', join(shared, 'once.service')])
+  await lab.until('it runs again', async () => readFileSync(log, 'utf8') !== '', 30_000)
+  assert.ok(last() > before, `${last()} after ${before}`)
+  await machine.ok(['unload', '--now', 'once'])
 })

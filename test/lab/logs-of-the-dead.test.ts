@@ -122,7 +122,7 @@ test('an ordinary user reads no copies; the log of a machine that left is there'
   const refused = await n1.shell('setpriv --reuid 65534 --clear-groups holon logs web')
   assert.notEqual(refused.status, 0)
   assert.equal(refused.stdout, '')
-  await lab.until('all answer', async () => (await n1.holon(['machines'])).status === 0)
+  await lab.until('all answer', async () => (await n1.holon(['list-units'])).status === 0)
   const places = (await n1.json<readonly UnitStatus[]>(['list-units', '--json'])).flatMap(
     ({ instances }) => instances.map(({ machine }) => machine),
   )

@@ -113,6 +113,15 @@ export class MachineTimers implements Disposable {
     return managed
   }
 
+  /** `conflict` while it is wanted. Not there is no error. */
+  async unload(name: string, signal: AbortSignal): Promise<void> {
+    const { records } = this.#deps
+    await this.#timers
+      .get(name)
+      ?.unload(() => records.delete([timerKey(name), decisionKey(name)], signal))
+    this.#timers.delete(name)
+  }
+
   /** Looks at all of them, soon and then again and again. */
   look(): void {
     this.#wake(0)

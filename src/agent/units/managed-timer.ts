@@ -12,7 +12,7 @@ import { decideTimer, type TimerDecision, type TimerState } from '../../unit/tim
 import { timerSub } from '../../unit/timer-text.ts'
 import type { TimerUnit } from '../../unit/timer-unit.ts'
 import type { DecisionJournal } from './decisions.ts'
-import type { ManagedUnit, ManagedUnitDeps } from './managed-unit.ts'
+import { type ManagedUnit, type ManagedUnitDeps, stillRuns } from './managed-unit.ts'
 import type { TimerUnitRecord } from './records.ts'
 
 export interface ManagedTimerDeps {
@@ -35,6 +35,7 @@ export class ManagedTimer {
   readonly #deps: ManagedTimerDeps
   #record: TimerUnitRecord
   #timer: TimerUnit
+  #isUnloaded = false
 
   constructor(deps: ManagedTimerDeps, record: TimerUnitRecord, timer: TimerUnit) {
     this.#deps = deps
@@ -63,9 +64,21 @@ export class ManagedTimer {
   }
 
   async load(record: TimerUnitRecord, timer: TimerUnit, signal: AbortSignal): Promise<void> {
-    await this.#deps.write(record, signal)
-    this.#record = record
+    await this.#write(record, signal)
     this.#timer = timer
+  }
+
+  /** `forget` removes what is recorded. `conflict` while it is wanted. */
+  async unload(forget: () => Promise<void>): Promise<void> {
+    if (this.wanted) throw stillRuns(this.#record.name)
+    await this.journal.flush()
+    this.#isUnloaded = true
+    try {
+      await forget()
+    } catch (error) {
+      this.#isUnloaded = false
+      throw error
+    }
   }
 
   async enable(enabled: boolean, signal: AbortSignal): Promise<void> {
@@ -189,7 +202,13 @@ export class ManagedTimer {
   }
 
   async #change(change: Partial<TimerUnitRecord>, signal: AbortSignal): Promise<void> {
-    const record = { ...this.#record, ...change }
+    await this.#write({ ...this.#record, ...change }, signal)
+  }
+
+  async #write(record: TimerUnitRecord, signal: AbortSignal): Promise<void> {
+    if (this.#isUnloaded) {
+      throw new HolonError('conflict', `${record.name} was unloaded meanwhile; load its file again`)
+    }
     await this.#deps.write(record, signal)
     this.#record = record
   }

@@ -57,6 +57,7 @@ export class ManagedUnit {
   #loaded: LoadedUnit
   #unmet: UnmetConditions | undefined
   #queue: Promise<unknown> = Promise.resolve()
+  #isUnloaded = false
 
   constructor(
     deps: ManagedUnitDeps,
@@ -125,8 +126,7 @@ export class ManagedUnit {
 
   /** Replaces the unit's text. Running instances keep the old one until they are restarted. */
   async load(record: UnitRecord, loaded: LoadedUnit, signal: AbortSignal): Promise<void> {
-    await this.#deps.write(record, signal)
-    this.#record = record
+    await this.#write(record, signal)
     this.#loaded = loaded
     this.changes.notify()
   }
@@ -163,9 +163,7 @@ export class ManagedUnit {
   async stopAll(by: string, signal: AbortSignal): Promise<void> {
     if (!this.wanted) return
     await this.stop(by, signal)
-    const record = { ...this.#record, wantedBootId: '' }
-    await this.#deps.write(record, signal)
-    this.#record = record
+    await this.#write({ ...this.#record, wantedBootId: '' }, signal)
   }
 
   /** One after another; ends at the first that does not come up again, the others untouched. */
@@ -195,6 +193,27 @@ export class ManagedUnit {
         }
       }
       await this.reconcile(signal)
+    })
+  }
+
+  /**
+   * Removes what its jobs left, then `forget` removes what is recorded; from then on nothing is
+   * recorded of it any more. `conflict` while it is wanted or runs.
+   */
+  unload(forget: () => Promise<void>): Promise<void> {
+    return this.#oneAtATime(async () => {
+      if (this.wanted || !this.instances().every((instance) => isDown(instance.condition()))) {
+        throw stillRuns(this.name)
+      }
+      for (const instance of this.instances()) await instance.clear()
+      await this.journal.flush()
+      this.#isUnloaded = true
+      try {
+        await forget()
+      } catch (error) {
+        this.#isUnloaded = false
+        throw error
+      }
     })
   }
 
@@ -322,9 +341,16 @@ export class ManagedUnit {
       ...wish,
       wantedBootId: wish.wanted === undefined ? this.#record.wantedBootId : this.#deps.bootId,
     }
+    await this.#write(record, signal)
+    this.changes.notify()
+  }
+
+  async #write(record: UnitRecord, signal: AbortSignal): Promise<void> {
+    if (this.#isUnloaded) {
+      throw new HolonError('conflict', `${this.name} was unloaded meanwhile; load its file again`)
+    }
     await this.#deps.write(record, signal)
     this.#record = record
-    this.changes.notify()
   }
 
   #requireLoaded(): void {
@@ -337,6 +363,14 @@ export class ManagedUnit {
     this.#queue = turn.catch(() => {})
     return turn
   }
+}
+
+/** Why it is not unloaded. */
+export function stillRuns(name: string): HolonError {
+  return new HolonError(
+    'conflict',
+    `unload ${name}: it is wanted or still runs; \`holon stop ${name}\` first, or use --now`,
+  )
 }
 
 function isDown(condition: InstanceCondition | undefined): boolean {

@@ -58,6 +58,11 @@ export class TimerTarget implements Unit {
     throw this.#unsupported('take back a change of')
   }
 
+  unload({ signal }: CallOptions): Promise<void> {
+    this.#mayAct('unload')
+    return this.#deps.timers.unload(this.#timer.record.name, signal)
+  }
+
   async cat(): Promise<UnitFile> {
     const { name, text, sourcePath } = this.#timer.record
     return sourcePath === undefined ? { name, text } : { name, text, sourcePath }

@@ -24,6 +24,7 @@ export interface UnitTargetDeps {
   readonly agentUid: number
   readonly logs: Logs
   readonly logDir: (job: string) => string
+  readonly unload: (name: string, signal: AbortSignal) => Promise<void>
 }
 
 export class UnitTarget implements Unit {
@@ -77,6 +78,11 @@ export class UnitTarget implements Unit {
 
   async undo(): Promise<UnitStatus> {
     throw this.#ofOneMachine('take back a change of')
+  }
+
+  unload({ signal }: CallOptions): Promise<void> {
+    this.#mayAct('unload')
+    return this.#deps.unload(this.#unit.name, signal)
   }
 
   async cat(): Promise<UnitFile> {

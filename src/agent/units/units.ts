@@ -149,6 +149,18 @@ export class Units {
     return unit
   }
 
+  /** `conflict` while it is wanted or runs, or for one of the fleet. Not there is no error. */
+  async unload(name: string, signal: AbortSignal): Promise<void> {
+    if (this.#assigned.get(name)?.wanted) {
+      throw new HolonError('conflict', `${name} belongs to the fleet; unload it without -m`)
+    }
+    const { records } = this.#deps
+    await this.#units
+      .get(name)
+      ?.unload(() => records.delete([unitKey(name), decisionKey(name)], signal))
+    this.#units.delete(name)
+  }
+
   /** Whether a unit's conditions hold on this machine now. */
   get checkConditions(): CheckConditions {
     return this.#deps.checkConditions
@@ -180,7 +192,7 @@ export class Units {
       save: (record: AssignedRecord, signal: AbortSignal) =>
         records.put(assignedKey(record), record, signal),
       forget: (record: AssignedRecord, signal: AbortSignal) =>
-        records.delete(assignedKey(record), signal),
+        records.delete([assignedKey(record)], signal),
     }
     const unit = new AssignedUnit(deps, name, this.journal(name, decisions))
     unit.changes.listen(() => this.assignedChanges.notify())

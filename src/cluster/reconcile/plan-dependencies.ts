@@ -13,7 +13,7 @@
  */
 import type { DependencyDirective } from '../../unit/service-unit.ts'
 import type { DependencyGraph } from './dependency-graph.ts'
-import { givenAgain, type SpecRecord, type Stored } from './records.ts'
+import { givenAnew, type SpecRecord, type Stored } from './records.ts'
 import { started, stopped } from './rounds.ts'
 
 /** What is known of the fleet's units. */
@@ -218,7 +218,7 @@ function restarts(unit: string, view: DependencyView): readonly SpecChange[] {
       if (before.record.history.at(-1)?.note === note) continue
       const said = `${graph.line(other, each, ...follows)}${each}`
       const reason = `${each} was restarted, and this has ${said}`
-      const given = givenAgain(before.record, unit, view.wallMs, note)
+      const given = givenAnew(before.record.history, { atMs: view.wallMs, by: unit, note })
       changes.push({
         before,
         after: { ...before.record, ...given },

@@ -5,10 +5,9 @@
  */
 import type { SeenSlot } from './control-view.ts'
 import { change, prepareNext, type SlotOutcome, wait } from './plan-slot.ts'
-import type { RolloutRecord, SpecRecord } from './records.ts'
+import { givenAgain, type RolloutRecord, type SpecRecord } from './records.ts'
 import type { UnitView } from './unit-view.ts'
 
-const historyMax = 10
 const turnComes = 'its turn in the rollout comes when others are ready'
 
 export interface RolloutPlan {
@@ -89,9 +88,9 @@ function rollBack(
 ): RolloutPlan {
   const { wallMs: atMs } = context
   const note = `rolled back from ${to}: ${why}`
-  const history = [...record.history, { spec: from, atMs, by: 'holon', note }].slice(-historyMax)
+  const given = givenAgain(record.history, { spec: from, atMs, by: 'holon', note })
   const rollout = { from: to, to: from, status: 'failed', sinceMs: atMs, why } as const
-  const after = { ...record, spec: from, changedAtMs: atMs, rollout, history }
+  const after = { ...record, ...given, rollout }
   return { slots: [], spec: { kind: 'spec', after, what: rolloutText(rollout), reason: note } }
 }
 

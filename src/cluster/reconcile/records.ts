@@ -25,7 +25,8 @@ export const slotPrefix = 'control/slot/'
 export const intentPrefix = 'control/machine/'
 
 export const specKey = (unit: string) => `${specPrefix}${unit}`
-export const textKey = (unit: string, spec: number) => `text/${unit}/${spec}`
+export const textPrefix = (unit: string) => `text/${unit}/`
+export const textKey = (unit: string, spec: number) => `${textPrefix(unit)}${spec}`
 export const slotKey = (unit: string, slot: number) => `${slotPrefix}${unit}/${slot}`
 export const intentKey = (machineId: string) => `${intentPrefix}${machineId}`
 export const workPrefix = (machineId: string) => `work/${machineId}/`
@@ -91,18 +92,35 @@ export interface GivenSpec {
 }
 
 const historyMax = 10
+/** A text is there until so many newer ones were given: instances that are cut off may have it. */
+export const textsKept = 100
 
-/** A text under the next number: what changes of the record. */
-export function givenAgain(
-  before: SpecRecord | undefined,
-  by: string,
-  atMs: number,
-  note?: string,
+/** A text under the number after the newest one. What changes of the record. */
+export function givenAnew(
+  history: readonly GivenSpec[],
+  given: Omit<GivenSpec, 'spec'>,
+  newest = Math.max(0, ...history.map(({ spec }) => spec)),
 ) {
-  const history = before?.history ?? []
-  const spec = 1 + Math.max(0, ...history.map((each) => each.spec))
-  const given: GivenSpec = { spec, atMs, by, ...(note === undefined ? {} : { note }) }
-  return { spec, changedAtMs: atMs, by, history: [...history, given].slice(-historyMax) } as const
+  return { ...givenAgain(history, { ...given, spec: newest + 1 }), by: given.by }
+}
+
+/** A text that it had before. What changes of the record. */
+export function givenAgain(history: readonly GivenSpec[], given: GivenSpec) {
+  const { spec, atMs: changedAtMs } = given
+  const all = [...history, given]
+  if (all.length <= historyMax) return { spec, changedAtMs, history: all } as const
+  // The newest text never falls out: the next number follows from it.
+  const newest = Math.max(...all.map((each) => each.spec))
+  const oldest = all.findIndex((each) => each.spec !== newest)
+  return { spec, changedAtMs, history: all.toSpliced(Math.max(0, oldest), 1) } as const
+}
+
+/** A text is written; one that is too old goes. */
+export function textChanges({ unit, spec, history }: SpecRecord, value: string): (Put | Delete)[] {
+  const put = { kind: 'put', key: textKey(unit, spec), value, schema: 1 } as const
+  const old = spec - textsKept
+  if (old < 1 || history.some((each) => each.spec === old)) return [put]
+  return [put, { kind: 'delete', key: textKey(unit, old) }]
 }
 
 /** The change from one text to another, while it goes on and after. */

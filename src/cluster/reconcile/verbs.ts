@@ -10,6 +10,7 @@ import { commit, newOperationId, patiently, update } from '../../state/commit.ts
 import type { Entry, Listing, SignalOptions, State } from '../../state/port.ts'
 import {
   givenAgain,
+  givenAnew,
   intentKey,
   parseSlot,
   parseSpec,
@@ -21,7 +22,9 @@ import {
   specKey,
   specPrefix,
   type TimerRecord,
+  textChanges,
   textKey,
+  textPrefix,
 } from './records.ts'
 import { started, stopped } from './rounds.ts'
 
@@ -73,7 +76,8 @@ export class UnitVerbs {
       const before = entry === undefined ? undefined : parseSpec(entry.value)
       const isKnown = before !== undefined && (await this.#textOf(before, signal)) === text
       if (isKnown && anew.wanted === undefined) return before
-      const given = givenAgain(before, by, clock.wallMs())
+      const newest = before === undefined ? await this.#newestText(unit, signal) : undefined
+      const given = givenAnew(before?.history ?? [], { by, atMs: clock.wallMs() }, newest)
       const after: SpecRecord = {
         unit,
         wanted: false,
@@ -85,15 +89,17 @@ export class UnitVerbs {
         ...given,
         ...(sourcePath === undefined ? {} : { sourcePath }),
       }
-      const { spec } = given
       const result = await commit(
         { clock, random },
         state,
         {
-          if: [{ key: specKey(unit), revision: entry?.revision ?? 0 }],
+          if: [
+            { key: specKey(unit), revision: entry?.revision ?? 0 },
+            { key: textKey(unit, given.spec), revision: 0 },
+          ],
           then: [
             { kind: 'put', key: specKey(unit), value: after, schema: 1 },
-            { kind: 'put', key: textKey(unit, spec), value: text, schema: 1 },
+            ...textChanges(after, text),
           ],
           operationId: newOperationId(random),
           writer: this.#writer,
@@ -181,7 +187,40 @@ export class UnitVerbs {
 
   /** Back to an earlier text, which is brought out as any change. */
   async revert(unit: string, spec: number, by: string, options: SignalOptions): Promise<void> {
-    await this.#change(unit, by, (before) => ({ ...before, spec }), options)
+    const change = (before: SpecRecord, atMs: number): SpecRecord => {
+      if (before.spec === spec) return before
+      const given = { spec, atMs, by, note: `taken back from ${before.spec}` }
+      return { ...before, ...givenAgain(before.history, given) }
+    }
+    await this.#change(unit, by, change, options)
+  }
+
+  /**
+   * As if it had never been loaded, but for the newest text, and slots of what must not run twice:
+   * their numbers go on should it be loaded again, for machines remember them. `conflict` while it
+   * is wanted or an instance is left.
+   */
+  async unload(unit: string, { signal }: SignalOptions): Promise<void> {
+    const { clock, random, state } = this.#deps
+    while (true) {
+      const [entry, slots, texts] = await Promise.all([
+        this.#get(specKey(unit), signal),
+        this.slots(unit, { signal }),
+        this.#list(textPrefix(unit), signal),
+      ])
+      if (entry === undefined) return
+      requireNothingLeft(parseSpec(entry.value), slots)
+      const newest = newestOf(texts)
+      const old = texts.entries.filter(({ key }) => key !== textKey(unit, newest))
+      const keys = [specKey(unit), ...old.map(({ key }) => key)]
+      const txn = {
+        if: [{ key: specKey(unit), revision: entry.revision }],
+        then: keys.map((key) => ({ kind: 'delete', key }) as const),
+        operationId: newOperationId(random),
+        writer: this.#writer,
+      }
+      if ((await commit({ clock, random }, state, txn, { signal })).kind === 'done') return
+    }
   }
 
   /** Undefined: as if nothing had been asked of the machine. */
@@ -215,6 +254,11 @@ export class UnitVerbs {
     return patiently(clock, patienceMs, signal, (limit) => state.list(prefix, { signal: limit }))
   }
 
+  /** Its number; 0 when there is none. */
+  async #newestText(unit: string, signal: AbortSignal): Promise<number> {
+    return newestOf(await this.#list(textPrefix(unit), signal))
+  }
+
   async #textOf({ unit, spec }: SpecRecord, signal: AbortSignal): Promise<unknown> {
     return (await this.#get(textKey(unit, spec), signal))?.value
   }
@@ -243,6 +287,24 @@ export class UnitVerbs {
       )
     await patiently(clock, patienceMs, signal, write)
   }
+}
+
+function requireNothingLeft(
+  { unit, wanted }: SpecRecord,
+  slots: readonly Stored<SlotRecord>[],
+): void {
+  const left = slots.filter(({ record }) => record.machineId !== '')
+  if (!wanted && left.length === 0) return
+  const what = wanted ? 'it is wanted' : `${left.length} of its instances are still being stopped`
+  throw new HolonError(
+    'conflict',
+    `unload ${unit}: ${what}; \`holon stop ${unit}\` first, or use --now`,
+  )
+}
+
+function newestOf({ entries }: Listing): number {
+  const numbers = entries.map(({ key }) => Number(key.slice(key.lastIndexOf('/') + 1)))
+  return Math.max(0, ...numbers)
 }
 
 /** A restart of what runs is passed on; else it is a start, as is a changed text. */

@@ -10,7 +10,7 @@ import {
 } from '../../io/files.ts'
 import type { SecretMemory } from '../secrets/instance-secrets.ts'
 import type { WorkMemory } from './assigned-work.ts'
-import { parseSlot } from './records.ts'
+import { parseSlot, textsKept } from './records.ts'
 import type { TextMemory } from './spec-texts.ts'
 
 /** Damage is told and counts as nothing known: State has it all. */
@@ -45,6 +45,9 @@ export function textFiles(dir: string): TextMemory {
       ensureDir(dir, 0o700)
       ensureDir(texts, 0o700)
       writeTextDurably(path(unit, spec), text, 0o600)
+      const numbers = listDir(texts).filter((name) => name.startsWith(`${unit}.`))
+      const old = numbers.filter((name) => Number(name.slice(unit.length + 1)) <= spec - textsKept)
+      for (const name of old) removeTree(joinPath(texts, name))
     },
   }
 }

@@ -120,6 +120,7 @@ export const commandTable: readonly CommandEntry[] = [
   entry('restart', 'Units', 'restart units, one instance after another', unitVerbs('restart')),
   entry('enable', 'Units', 'start units whenever Holon starts', unitVerbs('enable')),
   entry('disable', 'Units', 'do not start units by themselves', unitVerbs('disable')),
+  entry('unload', 'Units', 'forget units that do not run', unitVerbs('unload')),
   entry('list-units', 'Units', 'list units', () => import('./commands/list-units.ts')),
   entry(
     'list-timers',

@@ -25,7 +25,8 @@ const secretNames = "holon secret list --no-headers 2>/dev/null | cut -d' ' -f1"
 const runOptions =
   '--machine --require --each --explain --dry-run --detach --interactive --tty --no-tty --env ' +
   '--clear-env --cwd --user --timeout --json'
-const unitVerbs = 'start|stop|restart|enable|disable|status|cat|show|why|logs|is-active|is-failed'
+const unitVerbs =
+  'start|stop|restart|enable|disable|unload|status|cat|show|why|logs|is-active|is-failed'
 
 const bash = () => `_holon() {
   local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} at=1 verb list

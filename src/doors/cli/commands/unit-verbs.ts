@@ -1,6 +1,6 @@
 /**
  * start stop restart enable disable is-active is-failed cat: systemctl's verbs, words and exit
- * statuses.
+ * statuses; and unload, which systemd does by itself when a file is gone.
  */
 import { Command } from 'commander'
 import { asHolonError, HolonError } from '../../../base/errors.ts'
@@ -73,6 +73,17 @@ const verbs: Readonly<Record<string, Verb>> = {
       const { name } = await unit.disable({ signal })
       context.stdout.write(`${name} is disabled.\n`)
       if (options.now) await unit.stop({ signal })
+      return 0
+    },
+  },
+  unload: {
+    description: 'Forgets units that do not run: their files, and that they were enabled.',
+    load: false,
+    now: 'stop them first',
+    act: async (context, { unit }, options, signal) => {
+      const { name } = options.now ? await unit.stop({ signal }) : await unit.status({ signal })
+      await unit.unload({ signal })
+      context.stdout.write(`${name} is unloaded.\n`)
       return 0
     },
   },
