@@ -192,8 +192,10 @@ export class StateKeeping implements AsyncDisposable {
     const nameOf = (id: string) => all.find(({ machineId }) => machineId === id)?.name ?? id
     const doing = change === undefined ? [] : [`${nameOf(change.machineId)}: ${change.reason}`]
     const { unavailable } = described
+    const { leader } = this.#watch
     return {
       engine: described.engine,
+      ...(leader === undefined ? {} : { leader: nameOf(leader) }),
       notes: [
         ...(this.#record === undefined ? [] : [described.advice]),
         ...doing,

@@ -100,6 +100,8 @@ export interface MachineListing {
 export interface StateHealth {
   /** "embedded (sqlite)", "etcd, 3 members". */
   readonly engine: string
+  /** The machine that decides where units of the fleet run; absent when that is not known. */
+  readonly leader?: string
   /** Set while reads or writes fail; what runs goes on. */
   readonly unavailableSinceMs?: number
   /** Sentences for an operator: what the loss of which machine would do, what is being changed. */

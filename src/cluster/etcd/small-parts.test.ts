@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { realClock } from '../../io/clock.ts'
 import { realRandom } from '../../io/random.ts'
 import { SimulatedState, SimulatedStore } from '../../state/simulated.ts'
+import { leaderKey } from '../reconcile/leadership.ts'
 import { engineFilePath, readEngineChoice, writeEngineChoice } from './engine-file.ts'
 import { parseEtcdUrl } from './external-url.ts'
 import { createStateCa, issuePeerCertificate, needsRenewal } from './peer-certificates.ts'
@@ -108,14 +109,21 @@ test('describeState() says what the loss of each of two machines does', () => {
   })
 })
 
-test('StateWatch remembers since when the engine does not answer', async () => {
+test('StateWatch knows who leads, and since when the engine does not answer', async () => {
   const store = new SimulatedStore()
   const state = new SimulatedState({ clock: realClock, random: realRandom }, store)
   const watch = new StateWatch(realClock, state)
   const { signal } = new AbortController()
   assert.equal(await watch.look({ signal }), true)
+  assert.equal(watch.leader, undefined)
+  const value = { machineId: 'n2', term: 3 }
+  const then = [{ kind: 'put', key: leaderKey, value, schema: 1 } as const]
+  await state.txn({ if: [], then, operationId: 'aaaaaaaaaaaaaaaaaaaa', writer: 'test' }, { signal })
+  await watch.look({ signal })
+  assert.equal(watch.leader, 'n2')
   await state.close()
   assert.equal(await watch.look({ signal }), false)
+  assert.equal(watch.leader, undefined)
   const first = watch.unavailable?.sinceMs
   assert.ok(first !== undefined)
   assert.equal(await watch.look({ signal }), false)

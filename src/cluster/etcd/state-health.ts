@@ -5,7 +5,8 @@
 import type { Clock } from '../../base/clock.ts'
 import { asHolonError } from '../../base/errors.ts'
 import type { SignalOptions, State } from '../../state/port.ts'
-import { engineKey, type FleetEngineRecord } from './fleet-engine-record.ts'
+import { leaderKey, parseLeader } from '../reconcile/leadership.ts'
+import type { FleetEngineRecord } from './fleet-engine-record.ts'
 import { quorumOf } from './plan.ts'
 
 export interface StateHealth {
@@ -17,10 +18,11 @@ export interface StateHealth {
   readonly advice: string
 }
 
-/** Asks the engine now and then, and remembers since when it does not answer. */
+/** Asks the engine now and then who leads, and remembers since when it does not answer. */
 export class StateWatch {
   readonly #clock: Clock
   readonly #state: State
+  #leader: string | undefined
   #unavailable: { readonly sinceMs: number; readonly why: string } | undefined
 
   constructor(clock: Clock, state: State) {
@@ -32,13 +34,20 @@ export class StateWatch {
     return this.#unavailable
   }
 
+  /** Id of the machine that led at the last look; undefined when that failed, too. */
+  get leader(): string | undefined {
+    return this.#leader
+  }
+
   /** A linearizable read, under the caller's deadline. Never fails. */
   async look(options: SignalOptions): Promise<boolean> {
     const startedMs = this.#clock.wallMs()
     try {
-      await this.#state.get(engineKey, options)
+      const entry = await this.#state.get(leaderKey, options)
+      this.#leader = entry === undefined ? undefined : parseLeader(entry.value).machineId
       this.#unavailable = undefined
     } catch (error) {
+      this.#leader = undefined
       const why = asHolonError(error).message
       this.#unavailable = { sinceMs: this.#unavailable?.sinceMs ?? startedMs, why }
     }

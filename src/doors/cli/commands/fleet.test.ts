@@ -212,10 +212,11 @@ test('machines shows what is known, and of machines that are away only what stay
   ])
   assert.equal(err, '')
   assert.equal(status, 4)
-  const wide = await list(testState, [up, down], '-o', 'wide')
-  assert.match(wide.out, /ID +ADDRESS +LABELS +LAST SEEN\n/)
-  assert.match(wide.out, /abc +10\.77\.0\.1:4656 +a=b,disk=ssd +now\n/)
-  assert.match(wide.out, /1 min ago\n$/)
+  const state = { ...testState, leader: 'n1' }
+  const wide = await list(state, [up, down], '-o', 'wide')
+  assert.match(wide.out, /ID +ROLES +ADDRESS +LABELS +LAST SEEN\n/)
+  assert.match(wide.out, /abc +leader,state +10\.77\.0\.1:4656 +a=b,disk=ssd +now\n/)
+  assert.match(wide.out, /abc +state +10\.77\.0\.1:4656 +- +1 min ago\n/)
   assert.equal((await list(testState, [up])).status, 0)
   const cordoned: MachineInfo = { ...up, intent: { wish: 'cordoned', sinceMs: 1, by: 'uid 0' } }
   assert.match((await list(testState, [cordoned])).out, /\nn1 +up,cordoned +eu/)

@@ -79,7 +79,7 @@ async function list(context: CliContext, options: ListingOptions): Promise<void>
   const wide = options.output === 'wide'
   const header = wide ? [...columns, ...wideColumns] : columns
   const row = (machine: MachineInfo) =>
-    wide ? [...cells(machine, nowMs), ...wideCells(machine, nowMs)] : cells(machine, nowMs)
+    wide ? [...cells(machine, nowMs), ...wideCells(machine, state, nowMs)] : cells(machine, nowMs)
   printListing(context, options, machines, { header, row })
   const trouble = stateTrouble(state, nowMs)
   if (trouble !== undefined) context.stderr.write(`holon: ${trouble}\n`)
@@ -88,7 +88,7 @@ async function list(context: CliContext, options: ListingOptions): Promise<void>
 }
 
 const columns = ['NAME', 'STATUS', 'ZONE', 'CPU', 'MEM', 'LOAD', 'UNITS', 'VERSION', 'AGE']
-const wideColumns = ['ID', 'ADDRESS', 'LABELS', 'LAST SEEN']
+const wideColumns = ['ID', 'ROLES', 'ADDRESS', 'LABELS', 'LAST SEEN']
 
 /** Of a machine that does not answer only what stays true is shown. */
 function cells(machine: MachineInfo, nowMs: number): readonly string[] {
@@ -110,12 +110,18 @@ function cells(machine: MachineInfo, nowMs: number): readonly string[] {
   ]
 }
 
-function wideCells(machine: MachineInfo, nowMs: number): readonly string[] {
-  const { id, addresses, labels, status, lastSeenAtMs } = machine
+function wideCells(
+  machine: MachineInfo,
+  { leader }: StateHealth,
+  nowMs: number,
+): readonly string[] {
+  const { name, id, keepsState, addresses, labels, status, lastSeenAtMs } = machine
+  const roles = [...(name === leader ? ['leader'] : []), ...(keepsState ? ['state'] : [])]
   const pairs = Object.entries(labels).map(([name, value]) => `${name}=${value}`)
   const seen = lastSeenAtMs === undefined ? '-' : sinceText(nowMs - lastSeenAtMs)
   return [
     id === '' ? '-' : id,
+    roles.length === 0 ? '-' : roles.join(','),
     addresses.length === 0 ? '-' : addresses.join(','),
     pairs.length === 0 ? '-' : pairs.sort().join(','),
     status === 'up' ? 'now' : seen,
