@@ -91,10 +91,11 @@ export class FleetTimer implements Unit {
     throw this.#unsupported('take back a change of')
   }
 
-  unload({ signal }: CallOptions): Promise<void> {
-    const { units, owns } = this.#deps
+  async unload({ signal }: CallOptions): Promise<void> {
+    const { units, owns, by } = this.#deps
     owns(`unload ${this.#name}; root may`)
-    return units.verbs.unload(this.#name, { signal })
+    await units.verbs.unload(this.#name, { signal })
+    units.asked(this.#name, 'unload', by)
   }
 
   async cat({ signal }: CallOptions): Promise<UnitFile> {
@@ -137,6 +138,7 @@ export class FleetTimer implements Unit {
       )
     }
     await units.verbs.wantTimer(this.#name, { wanted, zone: localTimeZone() }, by, options)
+    units.asked(this.#name, wanted ? 'start' : 'stop', by)
     return this.status(options)
   }
 
@@ -144,6 +146,7 @@ export class FleetTimer implements Unit {
     const { units, by, owns } = this.#deps
     owns(`${enabled ? 'enable' : 'disable'} ${this.#name}; root may`)
     await units.verbs.enable(this.#name, enabled, by, options)
+    units.asked(this.#name, enabled ? 'enable' : 'disable', by)
     return this.status(options)
   }
 

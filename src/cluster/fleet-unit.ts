@@ -7,6 +7,7 @@
  */
 import { type Clock, sleep } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
+import { limits } from '../base/limits.ts'
 import type { Unit, UnitFile } from '../kernel/kernel.ts'
 import type { LogPage, LogQuery } from '../kernel/log-types.ts'
 import type {
@@ -17,6 +18,7 @@ import type {
   UnitStatus,
   WhyAnswer,
 } from '../kernel/types.ts'
+import { instancesWanted } from '../unit/placement-rules.ts'
 import type { FleetUnits, WaitingSlots } from './fleet-units.ts'
 import type { FindKept } from './logs-kept/find-kept.ts'
 import { readDecisions } from './reconcile/decision-log.ts'
@@ -98,7 +100,8 @@ export class FleetUnit implements Unit {
     const present = parts.flatMap((part) => part.instances)
     const instances = this.#instances(slots, present)
     const { rules } = unitFacts(this.#name, text)
-    const wanted = rules.global ? slots.length : (spec.scale ?? rules.instances)
+    // Of those that fit nobody knows but the leader, who makes their slots: one at least.
+    const wanted = rules.global ? Math.max(1, slots.length) : instancesWanted(rules, spec.scale)
     const active = worstOf(instances.map((each) => each.active))
     const up = instances.filter((each) => each.active === 'active').length
     const fleet = this.#fleetPart(spec, slots, waiting)
@@ -125,12 +128,14 @@ export class FleetUnit implements Unit {
   async start({ signal }: CallOptions): Promise<UnitStatus> {
     this.#deps.owns(`start ${this.#name}; root may`)
     await this.#deps.units.verbs.want(this.#name, true, this.#deps.by, { signal })
+    this.#asked('start')
     return this.#untilUp(signal)
   }
 
   async stop({ signal }: CallOptions): Promise<UnitStatus> {
     this.#deps.owns(`stop ${this.#name}; root may`)
     await this.#deps.units.verbs.want(this.#name, false, this.#deps.by, { signal })
+    this.#asked('stop')
     while (true) {
       const status = await this.status({ signal })
       const isOver = status.instances.every(
@@ -148,9 +153,15 @@ export class FleetUnit implements Unit {
   ): Promise<UnitStatus> {
     const { units, by, owns } = this.#deps
     owns(`restart ${this.#name}; root may`)
-    if (instance === undefined) await units.verbs.again(this.#name, by, { signal })
-    else await units.verbs.restartSlot(this.#name, instance, by, { signal })
-    return this.#untilUp(signal)
+    if (instance === undefined) {
+      await units.verbs.again(this.#name, by, { signal })
+      this.#asked('restart')
+      return this.#untilUp(signal)
+    }
+    const before = instanceOf(await this.status({ signal }), instance)
+    await units.verbs.restartSlot(this.#name, instance, by, { signal })
+    this.#asked(`restart ${this.#name}/${instance}`)
+    return this.#untilUp(signal, (status) => instanceOf(status, instance) !== before)
   }
 
   enable({ signal }: CallOptions): Promise<UnitStatus> {
@@ -165,6 +176,7 @@ export class FleetUnit implements Unit {
     this.#deps.owns(`scale ${this.#name}; root may`)
     await this.#requireScale(instances, signal)
     await this.#deps.units.verbs.scale(this.#name, instances, this.#deps.by, { signal })
+    this.#asked(`scale to ${instances}`)
     return this.#untilUp(signal)
   }
 
@@ -184,13 +196,15 @@ export class FleetUnit implements Unit {
       )
     }
     await units.verbs.revert(this.#name, wanted, by, { signal })
+    this.#asked(`go back to text ${wanted}`)
     return this.#untilUp(signal)
   }
 
-  unload({ signal }: CallOptions): Promise<void> {
+  async unload({ signal }: CallOptions): Promise<void> {
     const { units, owns } = this.#deps
     owns(`unload ${this.#name}; root may`)
-    return units.verbs.unload(this.#name, { signal })
+    await units.verbs.unload(this.#name, { signal })
+    this.#asked('unload')
   }
 
   async cat({ signal }: CallOptions): Promise<UnitFile> {
@@ -262,7 +276,13 @@ export class FleetUnit implements Unit {
     const { units, by, owns } = this.#deps
     owns(`${enabled ? 'enable' : 'disable'} ${this.#name}; root may`)
     await units.verbs.enable(this.#name, enabled, by, { signal })
+    this.#asked(enabled ? 'enable' : 'disable')
     return this.status({ signal })
+  }
+
+  #asked(what: string): void {
+    const { units, by } = this.#deps
+    units.asked(this.#name, what, by)
   }
 
   async #requireScale(instances: number, signal: AbortSignal): Promise<void> {
@@ -271,31 +291,41 @@ export class FleetUnit implements Unit {
       this.#name,
       await this.#deps.units.texts.get(this.#name, spec, signal),
     )
-    const { maxInstances = Number.POSITIVE_INFINITY, minInstances = 0 } = rules
-    const isWhole = Number.isInteger(instances) && instances >= 0
     if (rules.global) {
-      throw new HolonError('invalid_argument', `${this.#name} runs on every machine (Global=)`)
-    }
-    if (!isWhole || instances > maxInstances || instances < minInstances) {
       throw new HolonError(
         'invalid_argument',
-        `scale ${this.#name} to ${instances}: its file allows ${minInstances} to ${maxInstances}`,
+        `scale ${this.#name}: it runs on every machine that fits (Global=yes); ` +
+          'change Require= or PerNode= in its file',
+      )
+    }
+    const { maxInstances: most = limits.unitInstancesMax, minInstances, partition } = rules
+    // What is stopped before it is started elsewhere needs one to spare.
+    const spare = partition === 'at-most' && minInstances !== undefined ? 1 : 0
+    const least = (minInstances ?? 0) + spare
+    if (!Number.isInteger(instances) || instances > most || instances < least) {
+      throw new HolonError(
+        'invalid_argument',
+        `scale ${this.#name} to ${instances}: its file allows ${least} to ${most}`,
       )
     }
   }
 
   /** Until every instance is up or has failed, and no change is being brought out. */
-  async #untilUp(signal: AbortSignal): Promise<UnitStatus> {
+  async #untilUp(
+    signal: AbortSignal,
+    isDone: (status: UnitStatus) => boolean = () => true,
+  ): Promise<UnitStatus> {
     const { clock } = this.#deps
     let waited = ''
     let sinceMs = clock.nowMs()
     while (true) {
       const status = await this.status({ signal })
-      if (isSettled(status)) return status
+      if (isSettled(status) && isDone(status)) return status
       // Something that waits for the same reasons for long is an answer, too.
-      const waits = status.instances.some(({ active }) => active === 'activating')
-        ? ''
-        : (status.fleet?.waiting.join() ?? '')
+      const isUnderWay = status.instances.some(
+        ({ active }) => active === 'activating' || active === 'deactivating',
+      )
+      const waits = isUnderWay ? '' : (status.fleet?.waiting.join() ?? '')
       if (waits !== waited) sinceMs = clock.nowMs()
       waited = waits
       if (waits !== '' && clock.nowMs() - sinceMs > patienceMs) return status
@@ -388,6 +418,12 @@ function isSettled({ wanted, fleet, instances, instancesWanted }: UnitStatus): b
   )
   if (isOfRun === false) return false
   return instances.length === instancesWanted && instances.every(isOver)
+}
+
+/** What tells one run of an instance from the next. */
+function instanceOf({ instances }: UnitStatus, number: number): string {
+  const found = instances.find((each) => each.number === number)
+  return `${found?.machine} ${found?.pid} ${found?.startedAtMs}`
 }
 
 function notesOf(missing: readonly MissingMachine[]): readonly string[] {

@@ -168,6 +168,11 @@ export class FleetUnits implements Disposable {
     this.#control?.controller.machineChanged(machineId)
   }
 
+  /** Somebody asked for that, and it is written down: it stands among the unit's decisions. */
+  asked(unit: string, what: string, by: string): void {
+    this.#log.add(unit, what, `asked by ${by}`)
+  }
+
   /** Only the leader knows; undefined elsewhere. */
   waiting(unit: string): WaitingSlots | undefined {
     if (this.#control?.leads !== true) return undefined

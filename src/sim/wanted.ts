@@ -64,9 +64,9 @@ export class Wanted {
         if (phase === 'ready') ready.set(unit, (ready.get(unit) ?? new Set()).add(slot))
       }
     }
-    return this.specs().flatMap(({ unit, spec, wanted }) => {
+    return this.specs().flatMap(({ unit, spec, wanted, scale }) => {
       const { rules } = this.#program(unit, spec).facts
-      const floor = wanted && !rules.global ? minInstances(rules) : 0
+      const floor = wanted && !rules.global ? minInstances(rules, scale) : 0
       const count = ready.get(unit)?.size ?? 0
       return count < floor ? [`${unit} has ${count} ready, not ${floor}`] : []
     })

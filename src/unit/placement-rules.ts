@@ -94,7 +94,15 @@ export function rolloutCount(step: RolloutStep, instances: number): number {
   return Math.max(1, count)
 }
 
-/** What a drain or a rollout leaves ready. */
-export function minInstances(rules: PlacementRules): number {
-  return rules.minInstances ?? Math.max(0, rules.instances - 1)
+/** How many there are to be; `scale`: what was asked instead of Instances=. Not for Global=. */
+export function instancesWanted(
+  { instances, maxInstances = Number.POSITIVE_INFINITY }: PlacementRules,
+  scale: number | undefined,
+): number {
+  return Math.min(scale ?? instances, maxInstances)
+}
+
+/** What a drain or a rollout leaves ready: one fewer than wanted, unless the unit says otherwise. */
+export function minInstances(rules: PlacementRules, scale?: number): number {
+  return rules.minInstances ?? Math.max(0, instancesWanted(rules, scale) - 1)
 }

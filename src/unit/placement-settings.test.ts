@@ -209,4 +209,6 @@ test('minInstances() lets one be missing unless the unit says otherwise', () => 
   assert.equal(minInstances({ ...defaultRules, instances: 5 }), 4)
   assert.equal(minInstances(defaultRules), 0)
   assert.equal(minInstances({ ...defaultRules, instances: 5, minInstances: 2 }), 2)
+  assert.equal(minInstances({ ...defaultRules, instances: 5 }, 2), 1)
+  assert.equal(minInstances({ ...defaultRules, instances: 1, maxInstances: 3 }, 9), 2)
 })

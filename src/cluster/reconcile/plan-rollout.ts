@@ -36,7 +36,8 @@ export function planRollout(view: UnitView, taken: ReadonlySet<number>): Rollout
   const [first] = outdated
   if (first !== undefined && rollout?.to !== record.spec) {
     const { wallMs: sinceMs } = view.context
-    const begun = { from: first.record.spec, to: record.spec, status: 'going', sinceMs } as const
+    const from = textToGoBackTo(rollout, outdated)
+    const begun = { from, to: record.spec, status: 'going', sinceMs } as const
     return withRollout(record, begun, 'the unit changed')
   }
   if (rollout === undefined || rollout.to !== record.spec) return nothing
@@ -52,6 +53,14 @@ export function planRollout(view: UnitView, taken: ReadonlySet<number>): Rollout
   }
   if (underWay > 0) return nothing
   return withRollout(record, { ...rollout, status: 'done' }, 'every instance has the new text')
+}
+
+/** What ran before a change that is under way, or was taken back; else the newest that runs. */
+function textToGoBackTo(rollout: RolloutRecord | undefined, outdated: readonly SeenSlot[]): number {
+  if (rollout?.status === 'going') return rollout.from
+  const texts = outdated.map(({ record }) => record.spec)
+  if (rollout?.status === 'failed' && texts.includes(rollout.to)) return rollout.to
+  return Math.max(...texts)
 }
 
 function isUpdated({ record }: SeenSlot, spec: number): boolean {

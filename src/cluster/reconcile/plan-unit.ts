@@ -3,7 +3,7 @@
  * machines say of them give the changes to make now, each with its reason. At most one change for a
  * slot; what follows from it is decided when it was made.
  */
-import type { PlacementRules } from '../../unit/placement-rules.ts'
+import { instancesWanted, type PlacementRules } from '../../unit/placement-rules.ts'
 import { planMoves } from './plan-moves.ts'
 import { planRollout } from './plan-rollout.ts'
 import { giveUp, keep, type SlotOutcome, wait } from './plan-slot.ts'
@@ -52,6 +52,7 @@ export function planUnit(input: UnitPlanInput, context: PlanContext): UnitPlan {
     outcomes.push(...some(isHeld ? wait(slot, stopWaits) : giveUp(view, seen)))
   }
   for (const [slot, onlyOn] of wanted) outcomes.push(...some(keep(view, slot, onlyOn)))
+  if (outcomes.length === 0 && wanted.size === 0) outcomes.push(...some(nowhere(view)))
   if (mayNotRun !== undefined) {
     for (const slot of all.keys()) if (!slots.has(slot)) outcomes.push(wait(slot, mayNotRun))
   }
@@ -155,8 +156,7 @@ function wantedSlots(view: UnitView): ReadonlyMap<number, string | undefined> {
   // What is over is over: nothing is started for it any more, and nothing taken from it.
   if (isOver(spec.record)) return new Map([...own, ...earlier].map((slot) => [slot, undefined]))
   if (rules.global) return wantedEverywhere(view, rules, earlier)
-  const { instances, maxInstances = Number.POSITIVE_INFINITY } = rules
-  const count = Math.min(spec.record.scale ?? instances, maxInstances)
+  const count = instancesWanted(rules, spec.record.scale)
   if (own.size > count) for (const slot of view.context.surplus(own.size - count)) own.delete(slot)
   for (const slot of ended) if (own.size < count) own.add(slot)
   for (let slot = 1; own.size < count; slot++) if (!earlier.has(slot)) own.add(slot)
@@ -187,6 +187,13 @@ function wantedEverywhere(
     }
   }
   return wanted
+}
+
+/** What is to be on every machine, and fits none: that is said of its first instance. */
+function nowhere({ context, input: { spec, rules } }: UnitView): SlotOutcome | undefined {
+  if (!rules?.global || spec?.record.wanted !== true || isOver(spec.record)) return undefined
+  const place = context.place(1, new Set())
+  return wait(1, place.kind === 'nowhere' ? place.why : 'machines are asked whether it fits')
 }
 
 /** The end of the round, when every instance that is wanted in it has ended. */

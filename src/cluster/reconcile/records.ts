@@ -40,7 +40,7 @@ export interface SpecRecord {
   readonly spec: number
   /** Somebody wants it running. */
   readonly wanted: boolean
-  /** It is to come up with the fleet. */
+  /** As `holon enable` said. Nothing follows from it: what is wanted outlives every boot. */
   readonly enabled: boolean
   /** Set by `scale`; else the file's own `Instances=`. */
   readonly scale?: number

@@ -165,7 +165,8 @@ export class UnitView {
 
   /** Never fewer ready instances than this by a decision of ours. */
   get floor(): number {
-    return this.input.rules === undefined ? 0 : minInstances(this.input.rules)
+    const { rules, spec } = this.input
+    return rules === undefined ? 0 : minInstances(rules, spec?.record.scale)
   }
 
   /** How many may be under way at once. */
