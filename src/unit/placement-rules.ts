@@ -102,7 +102,7 @@ export function instancesWanted(
   return Math.min(scale ?? instances, maxInstances)
 }
 
-/** What a drain or a rollout leaves ready: one fewer than wanted, unless the unit says otherwise. */
+/** What a drain or a rollout leaves ready: one fewer than wanted, or what the unit says. */
 export function minInstances(rules: PlacementRules, scale?: number): number {
   return rules.minInstances ?? Math.max(0, instancesWanted(rules, scale) - 1)
 }
