@@ -124,6 +124,17 @@ test('a drain that cannot end says what it waits for; cordon keeps new instances
   await lab.until('it has its place', async () => upCount(await unit('db.service')) === 1)
 })
 
+test('leave: what the fleet has there is ready elsewhere first', { skip }, async () => {
+  const [leaver = ''] = (await unit('web.service')).machines.filter((name) => name !== 'n1')
+  const { stderr } = await lab.machine(leaver).holon(['leave', '--yes'], { timeoutMs: 120_000 })
+  assert.match(stderr, new RegExp(`${leaver}: \\d of the fleet's instances left: web.service/`))
+  const left = await unit('web.service')
+  assert.ok(!left.machines.includes(leaver))
+  assert.equal(upCount(left), 2)
+  assert.equal((await lab.machine(leaver).exec(['pgrep', '-f', 'sleep 200000'])).stdout, '')
+  assert.ok(!(await n1.holon(['machines', '--no-headers'])).stdout.includes(leaver))
+})
+
 test('events tell who asked for what, and what came of it', { skip }, async () => {
   await lab.until('they are recorded', async () => {
     const said = await n1.ok(['events', 'web'])

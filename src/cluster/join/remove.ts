@@ -9,6 +9,7 @@ import { commit, newOperationId } from '../../state/commit.ts'
 import type { Condition, Delete, Put, State } from '../../state/port.ts'
 import { isJsonObject, stringField } from '../fields.ts'
 import { machinePrefix, namePrefix, parseMachineRecord, removedPrefix } from '../members.ts'
+import { intentKey } from '../reconcile/records.ts'
 
 export interface RemoveDeps {
   readonly clock: Clock
@@ -64,7 +65,10 @@ async function takeOut(
   const known = entry === undefined ? undefined : parseMachineRecord(entry.value).name
   const name = how === 'left' ? known : how.name
   const conditions: Condition[] = [{ key, revision: entry?.revision ?? 0 }]
-  const changes: (Put | Delete)[] = [{ kind: 'delete', key }]
+  const changes: (Put | Delete)[] = [
+    { kind: 'delete', key },
+    { kind: 'delete', key: intentKey(machineId) },
+  ]
   if (name !== undefined) changes.push({ kind: 'delete', key: `${namePrefix}${name}` })
   if (how !== 'left') {
     // Else the name could be another machine's by now.

@@ -53,25 +53,29 @@ export function command(context: CliContext): Command {
       using limit = context.deadline(drainTimeoutMs)
       const system = await context.system()
       await system.intend(machine, 'draining', limit)
-      if (options.wait) await untilEmpty(context, system, machine, limit.signal)
-      else context.stdout.write(`${machine} is being drained.\n`)
+      if (!options.wait) context.stdout.write(`${machine} is being drained.\n`)
+      else if (await untilEmpty(context, system, machine, limit.signal)) {
+        reportEmpty(context, machine)
+      } else reportSilent(context, machine)
     })
 }
 
-/** Tells each change: how many are left, and what those wait for. */
-async function untilEmpty(
+/**
+ * Tells each change: how many are left, and what those wait for. False when the machine does not
+ * answer in the end.
+ */
+export async function untilEmpty(
   context: CliContext,
   system: System,
   machine: string,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   let said = ''
   while (true) {
     const { units, missing } = await system.units({ signal })
     const staying = units.filter((unit) => leftOn(unit, machine).length > 0)
     if (staying.length === 0) {
-      const isSilent = missing.some((each) => each.machine === machine)
-      return isSilent ? reportSilent(context, machine) : reportEmpty(context, machine)
+      return !missing.some((each) => each.machine === machine)
     }
     const left = staying.flatMap((unit) => leftOn(unit, machine))
     const waiting = staying.flatMap(({ fleet }) => fleet?.waiting ?? [])
