@@ -40,7 +40,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     'const lease = exclusive && held !== undefined ? { lease: held } : {}',
     'const lease = {}',
   ]),
-  bug('the lease counts from the acknowledgement', 'lease', 300, [
+  bug('the lease counts from the acknowledgement', 'lease', 900, [
     `${lease}/holder.ts`,
     `    this.#since = sentAt
     this.#arm()
