@@ -76,7 +76,7 @@ export class Controller implements Disposable {
   readonly #candidates: Candidates
   readonly #dependencies: Dependencies
   readonly #timers: Timers
-  readonly #sight = new MachineSight()
+  readonly #sight: MachineSight
   readonly #rebalancing = new Rebalancing()
   readonly #execution: Execution
   /** When each unit was planned last. */
@@ -93,6 +93,7 @@ export class Controller implements Disposable {
   constructor(deps: ControllerDeps, writer: string) {
     this.#deps = deps
     const { clock, askConditions: ask, placer } = deps
+    this.#sight = new MachineSight(deps.report)
     this.#answers = new ConditionAnswers({ clock, ask, changed: (unit) => this.changed([unit]) })
     this.#candidates = new Candidates(placer, this.#answers)
     this.#dependencies = new Dependencies({
