@@ -19,9 +19,10 @@ import { fullUnitName } from '../unit/unit-name.ts'
 import type { FleetCaller, FleetSystemDeps } from './fleet-system.ts'
 import { FleetTimer } from './fleet-timer.ts'
 import { FleetUnit, type KnownUnit } from './fleet-unit.ts'
-import { type FleetUnits, noFleet, type WaitingSlots } from './fleet-units.ts'
+import { type FleetUnits, noFleet } from './fleet-units.ts'
 import type { FindKept } from './logs-kept/find-kept.ts'
 import { readEvents } from './reconcile/events.ts'
+import type { HeldBack, HeldBackQuery, WaitingRow } from './reconcile/held-back.ts'
 import { readTimer, unitFacts } from './reconcile/unit-facts.ts'
 import { SecretsTarget } from './secrets/secrets-target.ts'
 import { requireNoCircle } from './unit-circle.ts'
@@ -50,10 +51,12 @@ export type Found =
 interface KnownUnits {
   readonly units: readonly KnownUnit[]
   readonly timers: readonly UnitStatus[]
+  readonly waiting: readonly WaitingRow[]
 }
 
 /** Nobody waits longer for a leader's reasons than for the answer itself. */
-const waitingTimeoutMs = 1_000
+const heldBackTimeoutMs = 1_000
+const nothingSaid: HeldBack = { waiting: [], pauses: [] }
 /** As long as machines have to answer: both are asked at once. */
 const stateTimeoutMs = limits.fanOutMs
 
@@ -120,6 +123,7 @@ export class CallersFleetUnits {
   async known(signal: AbortSignal): Promise<KnownUnits | undefined> {
     const units = this.#deps.units()
     if (units === undefined) return undefined
+    const heldBack = this.#heldBack({}, signal)
     using limit = deadline(this.#deps.clock, stateTimeoutMs, signal)
     try {
       const specs = await units.verbs.units(limit)
@@ -134,7 +138,8 @@ export class CallersFleetUnits {
             .map((name) => this.#unit(units, name).known(limit.signal)),
         ),
       ])
-      return { units: others, timers }
+      const { waiting } = await heldBack
+      return { units: others, timers, waiting }
     } catch (error) {
       if (signal.aborted) throw error
       return undefined
@@ -145,12 +150,19 @@ export class CallersFleetUnits {
   merge(rows: readonly UnitStatus[], known: KnownUnits): readonly UnitStatus[] {
     const units = this.#deps.units()
     if (units === undefined) return rows
+    const waiting = Map.groupBy(known.waiting, ({ unit }) => unit)
     const own = known.units.map((each) => {
       const { unit } = each.spec
       const parts = rows.filter(({ scope, name }) => scope === 'fleet' && name === unit)
-      return this.#unit(units, unit).statusOf(each, parts, { missing: [], waiting: [] })
+      const said = { missing: [], waiting: waiting.get(unit) ?? [] }
+      return this.#unit(units, unit).statusOf(each, parts, said)
     })
     return [...rows.filter(({ scope }) => scope === 'machine'), ...own, ...known.timers]
+  }
+
+  /** Why nothing is moved away from a zone: empty while nothing is held back so, or nobody says. */
+  async pauses(signal: AbortSignal): Promise<readonly string[]> {
+    return (await this.#heldBack({ units: [] }, signal)).pauses
   }
 
   async intend(machineId: string, wish: MachineWish, signal: AbortSignal): Promise<void> {
@@ -207,21 +219,21 @@ export class CallersFleetUnits {
         ...this.#shared(units),
         holders: (signal) => this.#ask.holders(name, signal),
         kept: this.#ask.kept(name),
-        waiting: (signal) => this.#waiting(units, name, signal),
+        waiting: async (signal) => (await this.#heldBack({ units: [name] }, signal)).waiting,
       },
       name,
     )
   }
 
   /** From the one machine that leads; nobody may. */
-  async #waiting(units: FleetUnits, name: string, signal: AbortSignal): Promise<WaitingSlots> {
-    const own = units.waiting(name)
+  async #heldBack(about: HeldBackQuery, signal: AbortSignal): Promise<HeldBack> {
+    const { clock, links, self, stateKeepers, units } = this.#deps
+    const own = units()?.heldBack(about)
     if (own !== undefined) return own
-    const { clock, links, self, stateKeepers } = this.#deps
-    using limit = deadline(clock, waitingTimeoutMs, signal)
+    using limit = deadline(clock, heldBackTimeoutMs, signal)
     const asks = stateKeepers()
       .filter((machineId) => machineId !== self().machineId)
-      .map(async (machineId) => (await links.peer(machineId, limit.signal)).waiting(name, limit))
-    return Promise.any(asks).catch(() => [])
+      .map(async (machineId) => (await links.peer(machineId, limit.signal)).heldBack(about, limit))
+    return await Promise.any(asks).catch(() => nothingSaid)
   }
 }

@@ -138,11 +138,12 @@ export class FleetSystem implements System {
   }
 
   async machines({ signal }: CallOptions): Promise<MachineListing> {
-    const [machines, state] = await Promise.all([
+    const [machines, state, pauses] = await Promise.all([
       this.#infos(signal),
       this.#deps.stateHealth(signal),
+      this.#fleetUnits.pauses(signal),
     ])
-    return { machines, state }
+    return { machines, state: { ...state, notes: [...state.notes, ...pauses] } }
   }
 
   async part(selector: string): Promise<System> {

@@ -104,7 +104,10 @@ export interface StateHealth {
   readonly leader?: string
   /** Set while reads or writes fail; what runs goes on. */
   readonly unavailableSinceMs?: number
-  /** Sentences for an operator: what the loss of which machine would do, what is being changed. */
+  /**
+   * Sentences for an operator: what the loss of which machine would do, what is being changed, why
+   * nothing is moved away from a zone.
+   */
   readonly notes: readonly string[]
 }
 
