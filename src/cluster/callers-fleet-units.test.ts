@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { deadline } from '../base/clock.ts'
 import { seededRandom } from '../base/random.ts'
 import { realClock } from '../io/clock.ts'
-import type { UnitStatus } from '../kernel/types.ts'
+import type { UnitListing } from '../kernel/types.ts'
 import type { SignalOptions } from '../state/port.ts'
 import { SimulatedState, SimulatedStore } from '../state/simulated.ts'
 import { CallersFleetUnits } from './callers-fleet-units.ts'
@@ -43,10 +43,9 @@ class Fixture implements Disposable {
     }
   }
 
-  async list(options: FixtureOptions = {}): Promise<readonly UnitStatus[]> {
+  async list(options: FixtureOptions = {}): Promise<Omit<UnitListing, 'missing'>> {
     const fleet = this.#fleet(options)
-    const known = await fleet.known(this.limit.signal)
-    return known === undefined ? [] : fleet.merge([], known)
+    return fleet.merge([], await fleet.known(this.limit.signal))
   }
 
   pauses(options: FixtureOptions): Promise<readonly string[]> {
@@ -114,7 +113,7 @@ const silent = (_: unknown, { signal }: { signal: AbortSignal }) =>
 test('a listing has what waits of all units, and the leader is asked once', async () => {
   using fixture = new Fixture()
   await fixture.load('db.service', 'web.service')
-  const units = await fixture.list({ peers: [leader] })
+  const { units, stateUnavailable } = await fixture.list({ peers: [leader] })
   assert.deepEqual(
     units.map(({ name, fleet }) => [name, fleet?.waiting]),
     [
@@ -122,6 +121,7 @@ test('a listing has what waits of all units, and the leader is asked once', asyn
       ['web.service', ['web.service/2: no machine fits']],
     ],
   )
+  assert.equal(stateUnavailable, undefined)
   assert.deepEqual(fixture.asked, [{}])
   assert.deepEqual(await fixture.pauses({ peers: [standsBy, leader] }), [pause])
 })
@@ -130,8 +130,38 @@ test('a leader that does not answer holds a listing up for a second, and nothing
   using fixture = new Fixture()
   await fixture.load('web.service')
   const beganMs = clock.nowMs()
-  const units = await fixture.list({ peers: [silent, standsBy] })
+  const { units } = await fixture.list({ peers: [silent, standsBy] })
   assert.deepEqual(units[0]?.fleet?.waiting, [])
   assert.ok(clock.nowMs() - beganMs < 5_000)
   assert.deepEqual(await fixture.pauses({ peers: [] }), [])
+})
+
+test('one unit that is gone meanwhile or cannot be read leaves the others as they are', async () => {
+  using fixture = new Fixture()
+  await fixture.load('db.service', 'gone.service', 'tick.timer', 'web.service', 'odd.timer')
+  const { units, stateUnavailable } = await fixture.list({
+    gone: ['gone.service'],
+    texts: { 'web.service': '[Service]\nOddity=1\n', 'odd.timer': '[Timer]\nOddity=1\n' },
+  })
+  const rows = units.map(({ name, load }) => [name, load]).sort()
+  assert.deepEqual(rows, [
+    ['db.service', 'loaded'],
+    ['odd.timer', 'bad-setting'],
+    ['tick.timer', 'loaded'],
+    ['web.service', 'bad-setting'],
+  ])
+  const web = units.find(({ name }) => name === 'web.service')
+  assert.match(web?.notes.join() ?? '', /^its text 1 cannot be read: /)
+  assert.equal(stateUnavailable, undefined)
+})
+
+test('a listing says that the state does not answer, and what it lacks', async () => {
+  using fixture = new Fixture()
+  await fixture.load('web.service')
+  const { units, stateUnavailable } = await fixture.list({ isAway: true })
+  assert.deepEqual(units, [])
+  assert.match(
+    stateUnavailable ?? '',
+    /^the fleet's state does not answer: units without an instance, and timers, are not listed \(/,
+  )
 })

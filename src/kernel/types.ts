@@ -438,6 +438,8 @@ export interface UnitListing {
   /** By name, then by machine. */
   readonly units: readonly UnitStatus[]
   readonly missing: readonly MissingMachine[]
+  /** Set when the fleet's state does not answer: what is lacking then, in a sentence. */
+  readonly stateUnavailable?: string
 }
 
 /** One recorded decision: what was done or seen, when, and why. */
