@@ -63,6 +63,8 @@ export const limits = {
    */
   fanOutBytes: 4 * 1024 * 1024,
   fanOutPageBytesMin: 16 * 1024,
+  /** Instances of which a leader says in one answer why they wait: well below a frame. */
+  waitingRowsMax: 10_000,
   /** A listing that nobody asks on is given up after this. */
   listingIdleMs: 30_000,
   /** A machine tells those that keep the state that it is alive. */

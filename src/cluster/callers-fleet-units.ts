@@ -12,6 +12,7 @@ import type {
   EventQuery,
   MachineWish,
   MissingMachine,
+  UnitListing,
   UnitStatus,
 } from '../kernel/types.ts'
 import { isTimerName } from '../unit/timer-unit.ts'
@@ -19,13 +20,15 @@ import { fullUnitName } from '../unit/unit-name.ts'
 import type { FleetCaller, FleetSystemDeps } from './fleet-system.ts'
 import { FleetTimer } from './fleet-timer.ts'
 import { FleetUnit, type KnownUnit } from './fleet-unit.ts'
-import { type FleetUnits, noFleet, type WaitingSlots } from './fleet-units.ts'
+import { type FleetUnits, noFleet } from './fleet-units.ts'
 import type { FindKept } from './logs-kept/find-kept.ts'
 import { readEvents } from './reconcile/events.ts'
+import type { HeldBack, HeldBackQuery, WaitingRow } from './reconcile/held-back.ts'
+import type { SpecRecord } from './reconcile/records.ts'
 import { readTimer, unitFacts } from './reconcile/unit-facts.ts'
 import { SecretsTarget } from './secrets/secrets-target.ts'
 import { requireNoCircle } from './unit-circle.ts'
-import type { UnitHolder } from './unit-of-many.ts'
+import { type UnitHolder, worstOf } from './unit-of-many.ts'
 
 /** The machines that have a unit, asked now. */
 export type FindHolders = (
@@ -47,13 +50,22 @@ export type Found =
   | { readonly kind: 'absent' }
   | { readonly kind: 'unknown'; readonly error: HolonError }
 
-interface KnownUnits {
-  readonly units: readonly KnownUnit[]
-  readonly timers: readonly UnitStatus[]
-}
+/** `unreadable`: why its text says nothing. */
+type ListedUnit = KnownUnit | { readonly spec: SpecRecord; readonly unreadable: string }
+
+/** What the state says of all units, and the leader of what waits. */
+type KnownUnits =
+  | {
+      readonly kind: 'known'
+      readonly units: readonly ListedUnit[]
+      readonly timers: readonly UnitStatus[]
+      readonly waiting: readonly WaitingRow[]
+    }
+  | { readonly kind: 'unavailable'; readonly why: string }
 
 /** Nobody waits longer for a leader's reasons than for the answer itself. */
-const waitingTimeoutMs = 1_000
+const heldBackTimeoutMs = 1_000
+const nothingSaid: HeldBack = { waiting: [], pauses: [] }
 /** As long as machines have to answer: both are asked at once. */
 const stateTimeoutMs = limits.fanOutMs
 
@@ -116,41 +128,72 @@ export class CallersFleetUnits {
     }
   }
 
-  /** What the state says of all units; undefined when it does not answer. */
+  /** Undefined on a machine on its own. */
   async known(signal: AbortSignal): Promise<KnownUnits | undefined> {
     const units = this.#deps.units()
     if (units === undefined) return undefined
+    const heldBack = this.#heldBack({}, signal)
     using limit = deadline(this.#deps.clock, stateTimeoutMs, signal)
     try {
       const specs = await units.verbs.units(limit)
-      const names = specs.map(({ unit }) => unit)
-      const [timers, others] = await Promise.all([
-        Promise.all(
-          names.filter(isTimerName).map((name) => this.#timer(units, name).status(limit)),
-        ),
-        Promise.all(
-          names
-            .filter((name) => !isTimerName(name))
-            .map((name) => this.#unit(units, name).known(limit.signal)),
-        ),
-      ])
-      return { units: others, timers }
+      const found = await Promise.all(specs.map((spec) => this.#listed(units, spec, limit.signal)))
+      const { waiting } = await heldBack
+      const all = found.filter((each) => each !== undefined)
+      return {
+        kind: 'known',
+        units: all.filter((each) => 'spec' in each),
+        timers: all.filter((each) => 'name' in each),
+        waiting,
+      }
     } catch (error) {
       if (signal.aborted) throw error
-      return undefined
+      return { kind: 'unavailable', why: asHolonError(error).message }
+    }
+  }
+
+  /** Undefined for one that is unloaded meanwhile. One that cannot be read hides no others. */
+  async #listed(
+    units: FleetUnits,
+    { unit }: SpecRecord,
+    signal: AbortSignal,
+  ): Promise<ListedUnit | UnitStatus | undefined> {
+    try {
+      if (isTimerName(unit)) return await this.#timer(units, unit).status({ signal })
+      const known = await this.#unit(units, unit).known(signal)
+      unitFacts(unit, known.text)
+      return known
+    } catch (error) {
+      const { code, message } = asHolonError(error)
+      if (code !== 'not_found' && code !== 'invalid_argument') throw error
+      const spec = await units.verbs.spec(unit, { signal })
+      if (spec === undefined) return undefined
+      return { spec, unreadable: `its text ${spec.spec} cannot be read: ${message}` }
     }
   }
 
   /** One row for each of the fleet's units, in place of its machines' parts. */
-  merge(rows: readonly UnitStatus[], known: KnownUnits): readonly UnitStatus[] {
+  merge(rows: readonly UnitStatus[], known?: KnownUnits): Omit<UnitListing, 'missing'> {
     const units = this.#deps.units()
-    if (units === undefined) return rows
+    if (units === undefined || known === undefined) return { units: rows }
+    if (known.kind === 'unavailable') return { units: rows, stateUnavailable: lacking(known.why) }
+    const waiting = Map.groupBy(known.waiting, ({ unit }) => unit)
+    const parts = Map.groupBy(
+      rows.filter(({ scope }) => scope === 'fleet'),
+      ({ name }) => name,
+    )
     const own = known.units.map((each) => {
       const { unit } = each.spec
-      const parts = rows.filter(({ scope, name }) => scope === 'fleet' && name === unit)
-      return this.#unit(units, unit).statusOf(each, parts, { missing: [], waiting: [] })
+      const its = parts.get(unit) ?? []
+      if ('unreadable' in each) return unreadableRow(each.spec, its, each.unreadable)
+      const said = { missing: [], waiting: waiting.get(unit) ?? [] }
+      return this.#unit(units, unit).statusOf(each, its, said)
     })
-    return [...rows.filter(({ scope }) => scope === 'machine'), ...own, ...known.timers]
+    return { units: [...rows.filter(({ scope }) => scope === 'machine'), ...own, ...known.timers] }
+  }
+
+  /** Why nothing is moved away from a zone: empty while nothing is held back so, or nobody says. */
+  async pauses(signal: AbortSignal): Promise<readonly string[]> {
+    return (await this.#heldBack({ units: [] }, signal)).pauses
   }
 
   async intend(machineId: string, wish: MachineWish, signal: AbortSignal): Promise<void> {
@@ -207,21 +250,48 @@ export class CallersFleetUnits {
         ...this.#shared(units),
         holders: (signal) => this.#ask.holders(name, signal),
         kept: this.#ask.kept(name),
-        waiting: (signal) => this.#waiting(units, name, signal),
+        waiting: async (signal) => (await this.#heldBack({ units: [name] }, signal)).waiting,
       },
       name,
     )
   }
 
   /** From the one machine that leads; nobody may. */
-  async #waiting(units: FleetUnits, name: string, signal: AbortSignal): Promise<WaitingSlots> {
-    const own = units.waiting(name)
+  async #heldBack(about: HeldBackQuery, signal: AbortSignal): Promise<HeldBack> {
+    const { clock, links, self, stateKeepers, units } = this.#deps
+    const own = units()?.heldBack(about)
     if (own !== undefined) return own
-    const { clock, links, self, stateKeepers } = this.#deps
-    using limit = deadline(clock, waitingTimeoutMs, signal)
+    using limit = deadline(clock, heldBackTimeoutMs, signal)
     const asks = stateKeepers()
       .filter((machineId) => machineId !== self().machineId)
-      .map(async (machineId) => (await links.peer(machineId, limit.signal)).waiting(name, limit))
-    return Promise.any(asks).catch(() => [])
+      .map(async (machineId) => (await links.peer(machineId, limit.signal)).heldBack(about, limit))
+    return await Promise.any(asks).catch(() => nothingSaid)
   }
+}
+
+/** What is known of a unit without its text. */
+function unreadableRow(spec: SpecRecord, parts: readonly UnitStatus[], why: string): UnitStatus {
+  const instances = parts.flatMap((part) => part.instances)
+  const active = worstOf(instances.map((each) => each.active))
+  return {
+    name: spec.unit,
+    scope: 'fleet',
+    machines: [...new Set(instances.map(({ machine }) => machine))].sort(),
+    description: '',
+    load: 'bad-setting',
+    active,
+    sub: active === 'inactive' ? 'dead' : active,
+    enabled: spec.enabled,
+    wanted: spec.wanted,
+    instances,
+    instancesWanted: spec.scale ?? instances.length,
+    loadedAtMs: spec.changedAtMs,
+    notes: [why],
+    ...(spec.sourcePath === undefined ? {} : { sourcePath: spec.sourcePath }),
+  }
+}
+
+function lacking(why: string): string {
+  const what = 'units without an instance, and timers, are not listed'
+  return `the fleet's state does not answer: ${what} (${why})`
 }

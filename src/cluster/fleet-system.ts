@@ -120,15 +120,14 @@ export class FleetSystem implements System {
   }
 
   async status({ signal }: CallOptions): Promise<SystemStatus> {
-    const [{ machines, state }, { units, missing }, runs] = await Promise.all([
-      this.machines({ signal }),
-      this.units({ signal }),
-      this.runs({ signal }),
-    ])
+    const [{ machines, state }, { units, missing, stateUnavailable: lacks }, runs] =
+      await Promise.all([this.machines({ signal }), this.units({ signal }), this.runs({ signal })])
     const counts: Record<string, number> = {}
     for (const { active } of units) counts[active] = (counts[active] ?? 0) + 1
+    const about = this.#deps.about()
     return {
-      ...this.#deps.about(),
+      ...about,
+      warnings: lacks === undefined ? about.warnings : [...about.warnings, lacks],
       state,
       machines,
       missing,
@@ -138,11 +137,12 @@ export class FleetSystem implements System {
   }
 
   async machines({ signal }: CallOptions): Promise<MachineListing> {
-    const [machines, state] = await Promise.all([
+    const [machines, state, pauses] = await Promise.all([
       this.#infos(signal),
       this.#deps.stateHealth(signal),
+      this.#fleetUnits.pauses(signal),
     ])
-    return { machines, state }
+    return { machines, state: { ...state, notes: [...state.notes, ...pauses] } }
   }
 
   async part(selector: string): Promise<System> {
@@ -221,8 +221,8 @@ export class FleetSystem implements System {
       isWhole ? this.#fleetUnits.known(signal) : undefined,
     ])
     const rows = answers.flatMap(({ value }) => value.units)
-    const units = known === undefined ? rows : this.#fleetUnits.merge(rows, known)
-    return { units: units.toSorted((a, b) => (a.name < b.name ? -1 : 1)), missing }
+    const { units, ...rest } = this.#fleetUnits.merge(rows, known)
+    return { units: units.toSorted((a, b) => (a.name < b.name ? -1 : 1)), missing, ...rest }
   }
 
   async unit(name: string, { signal }: CallOptions): Promise<Unit> {

@@ -18,6 +18,7 @@ import type { AskedUnit } from './reconcile/condition-answers.ts'
 import { Control } from './reconcile/control.ts'
 import { type ControlledMachine, controlledMachines } from './reconcile/controlled.ts'
 import { DecisionLog } from './reconcile/decision-log.ts'
+import type { HeldBack, HeldBackQuery } from './reconcile/held-back.ts'
 import type { InstanceHost } from './reconcile/host.ts'
 import type { Fitness } from './reconcile/leadership.ts'
 import { MachineIntents } from './reconcile/machine-intents.ts'
@@ -174,10 +175,8 @@ export class FleetUnits implements Disposable {
   }
 
   /** Only the leader knows; undefined elsewhere. */
-  waiting(unit: string): WaitingSlots | undefined {
-    if (this.#control?.leads !== true) return undefined
-    const waiting = this.#control.controller.waiting(unit)
-    return [...waiting].map(([slot, why]) => ({ slot, why }))
+  heldBack(about: HeldBackQuery): HeldBack | undefined {
+    return this.#control?.leads === true ? this.#control.controller.heldBack(about) : undefined
   }
 
   /** Which machines keep the state may change at any time, and with it who stands by. */

@@ -5,11 +5,12 @@ import type { CallOptions, MachineReport } from '../kernel/types.ts'
 import type { ConditionVerdict } from '../unit/conditions.ts'
 import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
-import type { FleetUnits, WaitingSlots } from './fleet-units.ts'
+import type { FleetUnits } from './fleet-units.ts'
 import type { Liveness } from './liveness.ts'
 import type { KeptEnds, LogPiece } from './logs-kept/kept-log.ts'
 import type { MachinePart, Peer, PeerCaller, Sighting } from './peer.ts'
 import type { AskedUnit } from './reconcile/condition-answers.ts'
+import type { HeldBack, HeldBackQuery } from './reconcile/held-back.ts'
 import type { HostedReport } from './reconcile/reports.ts'
 import type { SecretWish } from './secrets/fleet-secrets.ts'
 import type { StateService } from './state/state-service.ts'
@@ -56,9 +57,9 @@ export class PeerTarget implements Peer {
     return this.#deps.units.hosted()
   }
 
-  async waiting(unit: string): Promise<WaitingSlots> {
-    const waiting = this.#deps.units.waiting(unit)
-    if (waiting !== undefined) return waiting
+  async heldBack(about: HeldBackQuery): Promise<HeldBack> {
+    const heldBack = this.#deps.units.heldBack(about)
+    if (heldBack !== undefined) return heldBack
     throw new HolonError('unsupported', 'this machine does not decide where units run')
   }
 

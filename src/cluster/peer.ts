@@ -11,9 +11,9 @@ import { processInterface, runInterface, secretsInterface, unitInterface } from 
 import type { ConditionVerdict } from '../unit/conditions.ts'
 import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
-import type { WaitingSlots } from './fleet-units.ts'
 import type { KeptEnds, KeptLogs, LogPiece } from './logs-kept/kept-log.ts'
 import type { AskedUnit } from './reconcile/condition-answers.ts'
+import type { HeldBack, HeldBackQuery } from './reconcile/held-back.ts'
 import type { HostedReport } from './reconcile/reports.ts'
 import type { SecretWish } from './secrets/fleet-secrets.ts'
 import { type StateService, stateServiceInterface } from './state/state-service.ts'
@@ -71,8 +71,8 @@ export interface Peer {
   beat(beat: Beat, options: CallOptions): Promise<void>
   /** What it runs for the fleet, with the number that its beats carry. Idempotent. */
   hosted(options: CallOptions): Promise<HostedReport>
-  /** Why instances of a unit wait; `unsupported` unless this machine leads. Idempotent. */
-  waiting(unit: string, options: CallOptions): Promise<WaitingSlots>
+  /** What is held back, and why; `unsupported` unless this machine leads. Idempotent. */
+  heldBack(about: HeldBackQuery, options: CallOptions): Promise<HeldBack>
   /** Copies what the calling machine's programs log; see logs-kept/kept-log.ts. Idempotent. */
   keepLog(pieces: readonly LogPiece[], options: CallOptions): Promise<KeptEnds>
   /** Whether a unit's conditions hold on this machine now. Idempotent. */
@@ -122,7 +122,7 @@ export const peerInterface = defineInterface<Peer>('Peer', {
   report: { args: 0, idempotent: true },
   beat: { args: 1, idempotent: true },
   hosted: { args: 0, idempotent: true },
-  waiting: { args: 1, idempotent: true },
+  heldBack: { args: 1, idempotent: true },
   keepLog: { args: 1, idempotent: true },
   checkConditions: { args: 1, idempotent: true },
   sightings: { args: 0, idempotent: true },

@@ -104,7 +104,10 @@ export interface StateHealth {
   readonly leader?: string
   /** Set while reads or writes fail; what runs goes on. */
   readonly unavailableSinceMs?: number
-  /** Sentences for an operator: what the loss of which machine would do, what is being changed. */
+  /**
+   * Sentences for an operator: what the loss of which machine would do, what is being changed, why
+   * nothing is moved away from a zone.
+   */
   readonly notes: readonly string[]
 }
 
@@ -435,6 +438,8 @@ export interface UnitListing {
   /** By name, then by machine. */
   readonly units: readonly UnitStatus[]
   readonly missing: readonly MissingMachine[]
+  /** Set when the fleet's state does not answer: what is lacking then, in a sentence. */
+  readonly stateUnavailable?: string
 }
 
 /** One recorded decision: what was done or seen, when, and why. */

@@ -230,6 +230,7 @@ test('with the engine of the state stopped everywhere, processes, runs, logs and
         [['logs', `run/${id}`], 0],
         [['runs'], 0],
         [['status'], 0],
+        [['list-units'], 4],
         [['kill', '-0', `run/${id}`], 0],
         [['machines'], 0],
       ] as const) {

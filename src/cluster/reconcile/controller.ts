@@ -7,6 +7,7 @@
  */
 import { type Clock, deadline, type Timer } from '../../base/clock.ts'
 import { asHolonError } from '../../base/errors.ts'
+import { limits } from '../../base/limits.ts'
 import type { Random } from '../../base/random.ts'
 import { someAtOnce } from '../../base/some-at-once.ts'
 import type { Closed } from '../../sched/board-machine.ts'
@@ -19,6 +20,7 @@ import type { ControlView } from './control-view.ts'
 import type { ControlledMachine } from './controlled.ts'
 import { Dependencies } from './dependencies.ts'
 import { Execution } from './execution.ts'
+import type { HeldBack, HeldBackQuery, WaitingRow } from './held-back.ts'
 import { MachineSight } from './machine-sight.ts'
 import type { Placer } from './placer.ts'
 import { planUnit, type UnitPlan } from './plan-unit.ts'
@@ -76,7 +78,7 @@ export class Controller implements Disposable {
   readonly #candidates: Candidates
   readonly #dependencies: Dependencies
   readonly #timers: Timers
-  readonly #sight = new MachineSight()
+  readonly #sight: MachineSight
   readonly #rebalancing = new Rebalancing()
   readonly #execution: Execution
   /** When each unit was planned last. */
@@ -93,6 +95,7 @@ export class Controller implements Disposable {
   constructor(deps: ControllerDeps, writer: string) {
     this.#deps = deps
     const { clock, askConditions: ask, placer } = deps
+    this.#sight = new MachineSight(deps.report)
     this.#answers = new ConditionAnswers({ clock, ask, changed: (unit) => this.changed([unit]) })
     this.#candidates = new Candidates(placer, this.#answers)
     this.#dependencies = new Dependencies({
@@ -139,6 +142,17 @@ export class Controller implements Disposable {
   /** Why slots of the unit wait, as of the last look. */
   waiting(unit: string): ReadonlyMap<number, string> {
     return this.#waiting.reasons(unit)
+  }
+
+  /** What is held back, as of the last look. */
+  heldBack({ units = this.#waiting.units() }: HeldBackQuery): HeldBack {
+    const waiting: WaitingRow[] = []
+    for (const unit of units) {
+      for (const [slot, why] of this.waiting(unit)) {
+        if (waiting.length < limits.waitingRowsMax) waiting.push({ unit, slot, why })
+      }
+    }
+    return { waiting, pauses: this.#sight.pauses }
   }
 
   /** Something changed about these units; or about machines, and perhaps all units. */

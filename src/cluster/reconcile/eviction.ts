@@ -1,6 +1,7 @@
 /**
  * When not to believe that machines are dead: more than a third of a zone silent at once is a fault
- * of the network, not that many deaths. Then nothing is moved away from there, and it is said.
+ * of the network, not that many deaths. Then nothing is moved away from there, and it is said. What
+ * stays silent for minutes is believed all the same.
  */
 
 export interface ZoneMember {
@@ -14,8 +15,11 @@ export interface ZoneMember {
 const silentShareMax = 0.3
 /** In a smaller zone a share says nothing. */
 const zoneSizeMin = 10
-/** Machines that are silent for longer do not count: what was there has moved. */
+/** Machines that are silent for longer do not count: they are believed dead. */
 const silentAtOnceMs = 300_000
+
+/** A zone in a sentence. */
+export const zoneText = (zone: string) => (zone === '' ? 'the fleet' : `zone ${zone}`)
 
 /** By zone, why evictions are paused there. */
 export function evictionPause(machines: readonly ZoneMember[]): ReadonlyMap<string, string> {
@@ -30,11 +34,11 @@ export function evictionPause(machines: readonly ZoneMember[]): ReadonlyMap<stri
   const paused = new Map<string, string>()
   for (const [zone, { size, silent }] of zones) {
     if (size < zoneSizeMin || silent <= size * silentShareMax) continue
-    const where = zone === '' ? 'the fleet' : `zone ${zone}`
     paused.set(
       zone,
-      `${silent} of ${size} machines in ${where} are silent at once: that is a network fault, ` +
-        'nothing is moved away from there (`holon machines remove` says that one is dead)',
+      `${silent} of ${size} machines in ${zoneText(zone)} are silent at once: that is a network fault, ` +
+        'nothing is moved away from there (`holon machines remove` says that one is dead); ' +
+        'after 5 min it is believed',
     )
   }
   return paused

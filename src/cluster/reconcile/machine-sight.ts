@@ -5,15 +5,20 @@
  */
 import type { MachineIntent } from '../../kernel/types.ts'
 import type { ControlledMachine } from './controlled.ts'
-import { evictionPause } from './eviction.ts'
+import { evictionPause, zoneText } from './eviction.ts'
 import type { Presence } from './unit-view.ts'
 
 export class MachineSight {
+  readonly #report: (message: string) => void
   #atMs = Number.NEGATIVE_INFINITY
   #byId: ReadonlyMap<string, ControlledMachine> = new Map()
   #paused: ReadonlyMap<string, string> = new Map()
   /** By machine, whether it is there, and what is wanted of it. */
   #states: ReadonlyMap<string, string> = new Map()
+
+  constructor(report: (message: string) => void) {
+    this.#report = report
+  }
 
   /** Answers which machines have come, gone, or are wanted otherwise since the last look. */
   look(
@@ -28,10 +33,27 @@ export class MachineSight {
     }
     this.#atMs = nowMs
     this.#byId = new Map(machines.map((machine) => [machine.machineId, machine]))
-    this.#paused = evictionPause(machines)
+    this.#see(evictionPause(machines))
     this.#states = now
     const left = [...before.keys()].filter((id) => !now.has(id))
     return [...left, ...[...now.keys()].filter((id) => now.get(id) !== before.get(id))]
+  }
+
+  /** Where a pause begins or ends, the log of this machine says so. */
+  #see(paused: ReadonlyMap<string, string>): void {
+    const before = this.#paused
+    this.#paused = paused
+    for (const [zone, why] of paused) if (!before.has(zone)) this.#report(why)
+    for (const zone of before.keys()) {
+      if (paused.has(zone)) continue
+      const where = `in ${zoneText(zone)}`
+      this.#report(`machines that are silent ${where} are believed dead again, and replaced`)
+    }
+  }
+
+  /** Why nothing is moved away from a zone, a sentence for each. */
+  get pauses(): readonly string[] {
+    return [...this.#paused.values()].sort()
   }
 
   get atMs(): number {

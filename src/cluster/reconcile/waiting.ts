@@ -46,6 +46,11 @@ export class Waiting {
     return this.#units.get(unit)?.reasons ?? new Map()
   }
 
+  /** Units of which something waits. */
+  units(): readonly string[] {
+    return [...this.#units].flatMap(([unit, { reasons }]) => (reasons.size > 0 ? [unit] : []))
+  }
+
   /** Units to be planned again. */
   *due(nowMs: number): Iterable<string> {
     for (const [unit, { nextMs }] of this.#units) if (nextMs <= nowMs) yield unit

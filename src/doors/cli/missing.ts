@@ -3,7 +3,7 @@ import { type Deadline, remainingMs } from '../../base/clock.ts'
 import type { ErrorCode } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
 import { localTime } from '../../io/proc-time.ts'
-import type { MissingMachine } from '../../kernel/types.ts'
+import type { MissingMachine, UnitListing } from '../../kernel/types.ts'
 import type { CliContext } from './context.ts'
 import { clockText } from './ps/durations.ts'
 import { isoTime, sinceText } from './time.ts'
@@ -73,5 +73,16 @@ export function reportMissing(
   const text = missingText(missing, context.clock.wallMs(), answered)
   if (text === undefined) return
   context.stderr.write(`holon: ${text}\n`)
+  context.setExit(missingExitStatus)
+}
+
+/** The same for units: of some only the fleet's state knows. */
+export function reportIncomplete(
+  context: CliContext,
+  { missing, stateUnavailable }: UnitListing,
+): void {
+  reportMissing(context, missing)
+  if (stateUnavailable === undefined) return
+  context.stderr.write(`holon: ${stateUnavailable}\n`)
   context.setExit(missingExitStatus)
 }

@@ -18,6 +18,8 @@ import type { System } from '../../../kernel/kernel.ts'
 import type { MachineInfo, StateHealth } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
 import { testContext, testState } from '../ps/test-system.ts'
+import { command as listTimers } from './list-timers.ts'
+import { command as listUnits } from './list-units.ts'
 import { command as machines, parseLabels } from './machines.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'holon-cli-fleet-'))
@@ -235,6 +237,17 @@ test('machines says since when the state is unavailable, and what its engine not
     /^holon: the state \(etcd, 3 members\) is unavailable since [\d:]{8}, 1\d s ago: .*\nholon: note: n2 is needed\.\n$/,
   )
   assert.equal(status, 0)
+})
+
+test('list-units and list-timers say what they lack while the state does not answer', async () => {
+  const stateUnavailable = "the fleet's state does not answer: timers are not listed"
+  for (const make of [listUnits, listTimers]) {
+    const listing = { units: [], missing: [], stateUnavailable }
+    const system = { units: async () => listing } as unknown as System
+    const { context, printed } = testContext(system)
+    await make(context).exitOverride().parseAsync([], { from: 'user' })
+    assert.deepEqual([printed.err, printed.status], [`holon: ${stateUnavailable}\n`, 4])
+  }
 })
 
 test('parseLabels() takes labels and the zone apart', () => {

@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import type { TimerPart, UnitStatus } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
-import { reportMissing } from '../missing.ts'
+import { reportIncomplete } from '../missing.ts'
 import {
   jsonOption,
   type ListingOptions,
@@ -29,9 +29,9 @@ export function command(context: CliContext): Command {
     .action(async (patterns: readonly string[], options: ListingOptions & { all?: boolean }) => {
       using limit = context.deadline()
       const system = await context.system()
-      const { units, missing } = await system.units({ signal: limit.signal })
+      const listing = await system.units({ signal: limit.signal })
       const isMeant = namePattern(patterns, 'timer')
-      const rows = units
+      const rows = listing.units
         .filter(({ name, wanted }) => isMeant(name) && (wanted || options.all === true))
         .flatMap(({ name, active, timer }) =>
           timer === undefined ? [] : [{ name, active, ...timer }],
@@ -39,7 +39,7 @@ export function command(context: CliContext): Command {
         .sort((a, b) => due(a) - due(b))
       const nowMs = context.clock.wallMs()
       printListing(context, options, rows, { header, row: (timer) => row(timer, nowMs) })
-      reportMissing(context, missing)
+      reportIncomplete(context, listing)
     })
 }
 

@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import type { UnitStatus } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
-import { reportMissing } from '../missing.ts'
+import { reportIncomplete } from '../missing.ts'
 import {
   jsonOption,
   type ListingOptions,
@@ -31,7 +31,7 @@ export function command(context: CliContext): Command {
         (unit) => isMeant(unit.name) && (states?.includes(unit.active) ?? true),
       )
       printListing(context, options, units, { header, row })
-      reportMissing(context, listing.missing)
+      reportIncomplete(context, listing)
     })
 }
 
