@@ -47,6 +47,22 @@ export async function resolveUnit(
   }
 }
 
+/** For a verb that acts on whole units: UNIT/N would have it act on more than was said. */
+export async function resolveWholeUnit(
+  system: System,
+  text: string,
+  { verb, ...options }: { readonly signal: AbortSignal; readonly load: boolean; verb: string },
+): Promise<UnitArgument> {
+  if (!isUnitPath(text) && text.includes('/')) {
+    throw new HolonError(
+      'invalid_argument',
+      `${verb} ${text}: ${verb} is for whole units; ` +
+        `\`holon restart ${text}\` restarts one instance, \`holon scale\` has fewer run`,
+    )
+  }
+  return resolveUnit(system, text, options)
+}
+
 /** A timer brings the service that it starts along, if that lies beside it. */
 async function loadFile(system: System, path: string, signal: AbortSignal): Promise<Unit> {
   const file = readUnitFile(path)

@@ -72,9 +72,9 @@ export async function untilEmpty(
 ): Promise<boolean> {
   let said = ''
   while (true) {
-    const { units, missing } = await system.units({ signal })
+    const { units, missing, stateUnavailable } = await system.units({ signal })
     const staying = units.filter((unit) => leftOn(unit, machine).length > 0)
-    if (staying.length === 0) {
+    if (staying.length === 0 && stateUnavailable === undefined) {
       return !missing.some((each) => each.machine === machine)
     }
     const left = staying.flatMap((unit) => leftOn(unit, machine))
@@ -82,6 +82,7 @@ export async function untilEmpty(
     const text = [
       `${machine}: ${left.length} of the fleet's instances left: ${left.join(', ')}`,
       ...waiting,
+      ...(stateUnavailable === undefined ? [] : [stateUnavailable]),
     ].join('\n  ')
     if (text !== said) context.stderr.write(`${text}\n`)
     said = text
@@ -89,10 +90,14 @@ export async function untilEmpty(
   }
 }
 
-function leftOn({ scope, instances }: UnitStatus, machine: string): readonly string[] {
+/** What has ended there for good is nothing that could leave. */
+function leftOn({ scope, instances, fleet }: UnitStatus, machine: string): readonly string[] {
   if (scope !== 'fleet') return []
-  const left = instances.filter((each) => each.machine === machine && each.active !== 'inactive')
-  return left.map(({ name }) => name)
+  const over = (fleet?.slots ?? []).filter(({ endedAtMs }) => endedAtMs !== undefined)
+  return instances
+    .filter((each) => each.machine === machine && each.active !== 'inactive')
+    .filter(({ number }) => !over.some(({ slot }) => slot === number))
+    .map(({ name }) => name)
 }
 
 function reportEmpty({ stdout }: CliContext, machine: string): void {

@@ -13,7 +13,7 @@ import {
   printListing,
 } from '../output.ts'
 import { isoTime } from '../time.ts'
-import { resolveUnit } from '../unit-arguments.ts'
+import { resolveUnit, resolveWholeUnit } from '../unit-arguments.ts'
 
 const followTimeoutMs = 24 * 3_600_000
 const lookMs = 500
@@ -44,7 +44,10 @@ export function command(context: CliContext): Command {
     .action(async (name: string, options: { readonly to?: number }) => {
       using limit = context.deadline(followTimeoutMs)
       const system = await context.system()
-      const { unit } = await resolveUnit(system, name, { signal: limit.signal, load: false })
+      const { unit } = await resolveWholeUnit(system, name, {
+        ...{ signal: limit.signal, load: false },
+        verb: 'rollout undo',
+      })
       report(context, await unit.undo(options, limit))
     })
   return rollout

@@ -5,7 +5,7 @@ import { HolonError } from '../../../base/errors.ts'
 import type { Unit } from '../../../kernel/kernel.ts'
 import type { CallOptions, UnitStatus } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
-import { resolveUnit } from '../unit-arguments.ts'
+import { resolveWholeUnit } from '../unit-arguments.ts'
 
 const scaleTimeoutMs = 15 * 60_000
 const lookMs = 100
@@ -22,7 +22,11 @@ export function command(context: CliContext): Command {
       const system = await context.system()
       let exit = 0
       for (const { name, count } of wishes) {
-        const { unit } = await resolveUnit(system, name, { signal, load: false })
+        const { unit } = await resolveWholeUnit(system, name, {
+          signal,
+          load: false,
+          verb: 'scale',
+        })
         const status = wait
           ? await unit.scale(count, { signal })
           : await scaleUnwatched(context, unit, count, { signal })

@@ -4,9 +4,12 @@
  */
 import { Command } from 'commander'
 import { asHolonError, HolonError } from '../../../base/errors.ts'
+import type { System } from '../../../kernel/kernel.ts'
 import type { InstanceStatus, UnitStatus } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
-import { resolveUnit, type UnitArgument } from '../unit-arguments.ts'
+import { rolloutText } from '../fleet-part.ts'
+import { missingExitStatus } from '../missing.ts'
+import { resolveUnit, resolveWholeUnit, type UnitArgument } from '../unit-arguments.ts'
 
 /** Stopping may take TimeoutStopSec= of every instance, one after another. */
 const verbTimeoutMs = 15 * 60_000
@@ -16,6 +19,11 @@ interface VerbOptions {
   readonly quiet?: boolean
 }
 
+interface VerbTarget extends UnitArgument {
+  /** Of a unit of the fleet that was there before: when a change of it was taken back last. */
+  readonly earlier?: number | undefined
+}
+
 interface Verb {
   readonly description: string
   /** Whether a path given as an argument loads that file. */
@@ -23,46 +31,47 @@ interface Verb {
   /** Does it for one unit; the exit status is the largest of all. */
   readonly act: (
     context: CliContext,
-    target: UnitArgument,
+    target: VerbTarget,
     options: VerbOptions,
     signal: AbortSignal,
   ) => Promise<number>
   readonly now?: string
+  /** UNIT/N means that instance. */
+  readonly ofInstances?: true
 }
 
 const verbs: Readonly<Record<string, Verb>> = {
   start: {
     description: 'Starts units, and resolves when they are up. A path loads that file first.',
     load: true,
-    act: async (context, { unit }, _options, signal) =>
-      reportStart(context, await unit.start({ signal })),
+    act: async (context, { unit, earlier }, _options, signal) =>
+      reportStart(context, await unit.start({ signal }), earlier),
   },
   stop: {
     description: 'Stops units and waits until they have ended.',
     load: false,
-    act: async (_context, { unit }, _options, signal) => {
-      await unit.stop({ signal })
-      return 0
-    },
+    act: async (context, { unit }, _options, signal) =>
+      reportStop(context, await unit.stop({ signal })),
   },
   restart: {
     description:
       'Restarts units, one instance after another, each up before the next goes down; ' +
       'UNIT/N restarts one instance. A path loads that file first.',
     load: true,
-    act: async (context, { unit, instance }, _options, signal) => {
+    ofInstances: true,
+    act: async (context, { unit, instance, earlier }, _options, signal) => {
       const which = instance === undefined ? {} : { instance }
-      return reportStart(context, await unit.restart(which, { signal }))
+      return reportStart(context, await unit.restart(which, { signal }), earlier)
     },
   },
   enable: {
     description: 'Starts units whenever Holon starts. A path loads that file first.',
     load: true,
     now: 'start them now, too',
-    act: async (context, { unit }, options, signal) => {
+    act: async (context, { unit, earlier }, options, signal) => {
       const { name } = await unit.enable({ signal })
       context.stdout.write(`${name} is enabled.\n`)
-      return options.now ? reportStart(context, await unit.start({ signal })) : 0
+      return options.now ? reportStart(context, await unit.start({ signal }), earlier) : 0
     },
   },
   disable: {
@@ -72,8 +81,7 @@ const verbs: Readonly<Record<string, Verb>> = {
     act: async (context, { unit }, options, signal) => {
       const { name } = await unit.disable({ signal })
       context.stdout.write(`${name} is disabled.\n`)
-      if (options.now) await unit.stop({ signal })
-      return 0
+      return options.now ? reportStop(context, await unit.stop({ signal })) : 0
     },
   },
   unload: {
@@ -81,15 +89,16 @@ const verbs: Readonly<Record<string, Verb>> = {
     load: false,
     now: 'stop them first',
     act: async (context, { unit }, options, signal) => {
-      const { name } = options.now ? await unit.stop({ signal }) : await unit.status({ signal })
+      const status = options.now ? await unit.stop({ signal }) : await unit.status({ signal })
       await unit.unload({ signal })
-      context.stdout.write(`${name} is unloaded.\n`)
-      return 0
+      context.stdout.write(`${status.name} is unloaded.\n`)
+      return options.now ? reportStop(context, status) : 0
     },
   },
   cat: {
     description: 'Prints unit files as loaded.',
     load: false,
+    ofInstances: true,
     act: async (context, { unit }, _options, signal) => {
       const file = await unit.cat({ signal })
       const ending = file.text.endsWith('\n') ? '' : '\n'
@@ -113,8 +122,13 @@ export function unitVerb(name: string, context: CliContext): Command {
     let exit = 0
     for (const text of units) {
       try {
-        const target = await resolveUnit(system, text, { signal, load: verb.load })
-        exit = Math.max(exit, await verb.act(context, target, options, signal))
+        const how = { signal, load: verb.load }
+        // Before the file is loaded: the new text may be taken back at once.
+        const earlier = verb.load ? await lastTakenBack(system, text, signal) : undefined
+        const target = verb.ofInstances
+          ? await resolveUnit(system, text, how)
+          : await resolveWholeUnit(system, text, { ...how, verb: name })
+        exit = Math.max(exit, await verb.act(context, { ...target, earlier }, options, signal))
       } catch (error) {
         // One bad name does not keep the others from being done; alone, it is the answer.
         if (units.length === 1) throw withSystemctlStatus(error)
@@ -132,7 +146,32 @@ function withSystemctlStatus(error: unknown): unknown {
   return new HolonError('not_found', error.message, { details: { exitStatus: 5 }, cause: error })
 }
 
-function reportStart(context: CliContext, status: UnitStatus): number {
+/** What a machine that does not answer still runs, nobody knows. */
+function reportStop(context: CliContext, { name, scope, notes }: UnitStatus): number {
+  if (scope !== 'fleet') return 0
+  for (const note of notes) context.stderr.write(`holon: ${name}: ${note}\n`)
+  return notes.length === 0 ? 0 : missingExitStatus
+}
+
+async function lastTakenBack(
+  system: System,
+  text: string,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  try {
+    const { unit } = await resolveUnit(system, text, { signal, load: false })
+    return takenBackAtMs(await unit.status({ signal }))
+  } catch {
+    return undefined
+  }
+}
+
+function takenBackAtMs({ fleet }: UnitStatus): number | undefined {
+  const { rollout, spec } = fleet ?? {}
+  return rollout?.status === 'failed' && rollout.to === spec ? rollout.sinceMs : undefined
+}
+
+function reportStart(context: CliContext, status: UnitStatus, earlier?: number): number {
   const failed = status.instances.filter((instance) => instance.active === 'failed')
   for (const instance of failed) {
     context.stderr.write(
@@ -144,7 +183,23 @@ function reportStart(context: CliContext, status: UnitStatus): number {
   if (status.unmet !== undefined && status.active === 'inactive') {
     context.stderr.write(`holon: ${status.name} was not started: ${status.unmet} is not met\n`)
   }
-  return failed.length === 0 ? 0 : 1
+  return failed.length === 0 && isAsAsked(context, status, earlier) ? 0 : 1
+}
+
+/** Of a unit of the fleet: what waits, and a change that was taken back, are told. */
+function isAsAsked(context: CliContext, status: UnitStatus, earlier?: number): boolean {
+  const { name, fleet, instances, instancesWanted } = status
+  if (fleet === undefined) return true
+  const takenBack = takenBackAtMs(status)
+  if (takenBack !== undefined && takenBack !== earlier) {
+    const text = rolloutText(status, fleet, context.clock.wallMs())
+    context.stderr.write(`holon: ${name}: ${text}\n`)
+    return false
+  }
+  const isPlaced = instances.filter(({ active }) => active !== 'activating').length
+  if (isPlaced >= instancesWanted) return true
+  for (const why of fleet.waiting) context.stderr.write(`holon: ${why}\n`)
+  return fleet.waiting.length === 0
 }
 
 /** "exit-code (status 203)". */
@@ -169,7 +224,8 @@ function stateQuestion(name: 'is-active' | 'is-failed', context: CliContext): Co
       const states: string[] = []
       for (const text of units) {
         try {
-          const { unit } = await resolveUnit(system, text, { signal, load: false })
+          const how = { signal, load: false, verb: name }
+          const { unit } = await resolveWholeUnit(system, text, how)
           states.push((await unit.status({ signal })).active)
         } catch (error) {
           if (!(error instanceof HolonError && error.code === 'not_found')) throw error
