@@ -84,6 +84,18 @@ test('enable --now anywhere places instances; a dead machine’s are elsewhere',
   await lab.until('three run, no more', async () => (await running('sleep 1000001')).length === 3)
 })
 
+test('why of a machine says what waits in the fleet, whichever machine is asked', {
+  skip,
+}, async () => {
+  const file = unitFile('huge.service', 'ExecStart=/bin/sleep 1000009', 'Require=cpus>=100000')
+  await lab.machine('n2').holon(['start', file])
+  for (const machine of machines) {
+    const why = await lab.machine(machine).ok(['why', 'n1'])
+    assert.match(why, /What waits:\n {2}huge\.service\/1: /, machine)
+  }
+  await lab.machine('n2').ok(['unload', '--now', 'huge'])
+})
+
 test('an agent that is killed costs nothing; with etcd gone nothing stops', { skip }, async () => {
   const before = (await running('sleep 1000001')).toSorted()
   for (const machine of machines) {
