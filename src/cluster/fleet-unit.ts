@@ -185,9 +185,7 @@ export class FleetUnit implements Unit {
     const { units, by, owns } = this.#deps
     owns(`change ${this.#name}; root may`)
     const { history, spec } = await this.#spec(signal)
-    // Not the newest other one: after a rollback that is the text that failed.
-    const earlier = history.map((each) => each.spec).filter((each) => each < spec)
-    const wanted = to ?? (earlier.length === 0 ? undefined : Math.max(...earlier))
+    const wanted = to ?? (await this.#textBefore(spec, history, signal))
     if (wanted === undefined || !history.some((each) => each.spec === wanted)) {
       const known = [...new Set(history.map((each) => each.spec))].join(', ')
       throw new HolonError(
@@ -205,6 +203,22 @@ export class FleetUnit implements Unit {
     owns(`unload ${this.#name}; root may`)
     await units.verbs.unload(this.#name, { signal })
     this.#asked('unload')
+  }
+
+  /** The newest earlier one that reads otherwise: a restart gives the same text another number. */
+  async #textBefore(
+    spec: number,
+    history: SpecRecord['history'],
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    const { texts } = this.#deps.units
+    const text = await texts.get(this.#name, spec, signal)
+    // Not the newest other one: after a rollback that is the text that failed.
+    const earlier = new Set(history.map((each) => each.spec).filter((each) => each < spec))
+    for (const each of [...earlier].sort((a, b) => b - a)) {
+      if ((await texts.get(this.#name, each, signal)) !== text) return each
+    }
+    return undefined
   }
 
   async cat({ signal }: CallOptions): Promise<UnitFile> {
