@@ -9,15 +9,21 @@ export function isChanging({ wanted, fleet }: UnitStatus): boolean {
   return wanted && fleet.slots.some(({ spec }) => spec !== fleet.spec)
 }
 
+/** The change that ended in the text that is wanted now, by being taken back. */
+export function takenBack({ rollout, spec }: FleetPart): FleetPart['rollout'] {
+  return rollout?.status === 'failed' && rollout.to === spec ? rollout : undefined
+}
+
 /** "2 of 5 instances have text 3, which is being brought out". */
 export function rolloutText(status: UnitStatus, fleet: FleetPart, nowMs: number): string {
-  const { slots, spec, rollout } = fleet
+  const { slots, spec } = fleet
   const have = slots.filter((slot) => slot.spec === spec).length
   const text =
     `${have} of ${slots.length} instances have text ${spec}` +
     (isChanging(status) ? ', which is being brought out' : '')
-  if (rollout?.status !== 'failed' || rollout.to !== spec) return text
-  return `${text}; text ${rollout.from} was taken back ${ago(nowMs - rollout.sinceMs)}: ${rollout.why}`
+  const failed = takenBack(fleet)
+  if (failed === undefined) return text
+  return `${text}; text ${failed.from} was taken back ${ago(nowMs - failed.sinceMs)}: ${failed.why}`
 }
 
 /** "here because it is the least busy one; n3 takes over once it is ready there". */

@@ -17,7 +17,34 @@ export interface UnitArgument {
 
 /** Whether `text` is a path and not a name; "web.service/2" is a name. */
 export function isUnitPath(text: string): boolean {
-  return text.includes('/') && !/^[^/]+\/\d+$/.test(text)
+  return text.includes('/') && !isInstance(text)
+}
+
+function isInstance(text: string): boolean {
+  return /^[^/]+\/\d+$/.test(text)
+}
+
+/** What can be done with one instance instead: `restart` it, or ask `why`. */
+export type ForOne = 'restart' | 'why'
+
+/** For verbs that take whole units only: one instance is refused, and never taken for its unit. */
+export async function resolveWholeUnit(
+  system: System,
+  text: string,
+  options: {
+    readonly signal: AbortSignal
+    readonly load: boolean
+    readonly verb: string
+    readonly forOne: ForOne
+  },
+): Promise<UnitArgument> {
+  const { verb, forOne } = options
+  if (!isInstance(text)) return await resolveUnit(system, text, options)
+  const does = forOne === 'restart' ? 'restarts' : 'explains'
+  throw new HolonError(
+    'invalid_argument',
+    `${verb} ${text}: ${verb} acts on whole units; \`holon ${forOne} ${text}\` ${does} one instance`,
+  )
 }
 
 /** The unit that `text` means. `load`: a path is read and loaded; else it only names its unit. */
@@ -45,22 +72,6 @@ export async function resolveUnit(
     if (!beside || !options.load || !isFile) throw error
     return { name, unit: await loadFile(system, name, signal) }
   }
-}
-
-/** For a verb that acts on whole units: UNIT/N would have it act on more than was said. */
-export async function resolveWholeUnit(
-  system: System,
-  text: string,
-  { verb, ...options }: { readonly signal: AbortSignal; readonly load: boolean; verb: string },
-): Promise<UnitArgument> {
-  if (!isUnitPath(text) && text.includes('/')) {
-    throw new HolonError(
-      'invalid_argument',
-      `${verb} ${text}: ${verb} is for whole units; ` +
-        `\`holon restart ${text}\` restarts one instance, \`holon scale\` has fewer run`,
-    )
-  }
-  return resolveUnit(system, text, options)
 }
 
 /** A timer brings the service that it starts along, if that lies beside it. */

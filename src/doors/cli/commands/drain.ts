@@ -90,14 +90,17 @@ export async function untilEmpty(
   }
 }
 
-/** What has ended there for good is nothing that could leave. */
+/** What has ended there for good has nothing left to leave with. */
 function leftOn({ scope, instances, fleet }: UnitStatus, machine: string): readonly string[] {
   if (scope !== 'fleet') return []
-  const over = (fleet?.slots ?? []).filter(({ endedAtMs }) => endedAtMs !== undefined)
-  return instances
-    .filter((each) => each.machine === machine && each.active !== 'inactive')
-    .filter(({ number }) => !over.some(({ slot }) => slot === number))
-    .map(({ name }) => name)
+  const ended = fleet?.slots.filter((slot) => slot.endedAtMs !== undefined) ?? []
+  const left = instances.filter(
+    (each) =>
+      each.machine === machine &&
+      each.active !== 'inactive' &&
+      !ended.some((slot) => slot.slot === each.number && slot.machine === machine),
+  )
+  return left.map(({ name }) => name)
 }
 
 function reportEmpty({ stdout }: CliContext, machine: string): void {

@@ -42,6 +42,11 @@ export function command(context: CliContext): Command {
       const format = options.output === 'short' ? short : JSON.stringify
       for (let position = query; ; ) {
         const { events, cursor } = await reader.read(position, { follow })
+        if (unit !== undefined && events.length === 0 && tail !== 0 && position === query) {
+          context.stderr.write(
+            `holon: nothing is recorded of ${unit}; \`holon list-units\` shows what there is\n`,
+          )
+        }
         const text = events.map((event) => `${format(event)}\n`).join('')
         if (text !== '' && !context.stdout.write(text)) await once(context.stdout, 'drain')
         if (!follow) return

@@ -22,7 +22,9 @@ import { command as drain, intentVerb } from './drain.ts'
 import { command as events } from './events.ts'
 import { command as rollout } from './rollout.ts'
 import { parseWish, command as scale } from './scale.ts'
+import { command as show } from './show.ts'
 import { command as status } from './status.ts'
+import { unitVerb } from './unit-verbs.ts'
 import { command as why } from './why.ts'
 
 type Slot = FleetPart['slots'][number]
@@ -63,6 +65,7 @@ class Fleet {
   readonly asked: string[] = []
   readonly #steps: UnitStatus[]
   readonly missing: MissingMachine[] = []
+  next: readonly string[] = []
   pages: readonly EventPage[] = []
   readonly queries: EventQuery[] = []
 
@@ -84,12 +87,20 @@ class Fleet {
     return {
       status: async () => this.#look(),
       scale: async (count) => asked(`scale ${count}`),
+      start: async () => asked('start'),
+      stop: async () => asked('stop'),
+      restart: async ({ instance }) => asked(`restart ${instance}`),
+      enable: async () => asked('enable'),
+      disable: async () => asked('disable'),
+      unload: async () => {
+        this.asked.push('unload')
+      },
       undo: async ({ to }) => asked(`undo ${to}`),
       why: async () => ({
         unit: 'web.service',
         status: this.#look(),
         decisions: [{ atMs: 1, machine: 'n1', what: 'place on n2', why: 'it has room' }],
-        next: [],
+        next: this.next,
       }),
       logs: async () => ({ entries: [], cursor: '', atEnd: true, missing: [] }),
     }
@@ -176,6 +187,16 @@ test('drain does not call a machine drained that does not answer', async () => {
   assert.equal(status, 4)
 })
 
+test('drain does not wait for what has ended there for good', async () => {
+  const ended = web(['n2'])
+  const [slot] = ended.fleet?.slots ?? []
+  assert.ok(slot !== undefined && ended.fleet !== undefined)
+  const failed = { ...instanceOn(1, 'n2'), active: 'failed', sub: 'failed' } as const
+  const slots = [{ ...slot, endedAtMs: 5 }]
+  const fleet = new Fleet({ ...ended, instances: [failed], fleet: { ...ended.fleet, slots } })
+  assert.match((await fleet.run(drain, 'n2')).out, /^n2 is drained/)
+})
+
 test('cordon, uncordon, undrain and drain --no-wait write down what is wanted', async () => {
   const fleet = new Fleet(web(['n2']))
   for (const name of ['cordon', 'uncordon', 'undrain'] as const) {
@@ -234,6 +255,79 @@ test('a unit of one machine has no rollout', async () => {
   const { fleet: _, ...own } = web(['n1'])
   const ofOne = new Fleet({ ...own, scope: 'machine' })
   await assert.rejects(ofOne.run(rollout, 'status', 'web'), { code: 'unsupported' })
+  const { fleet: __, ...timer } = web([])
+  const part = { unit: 'backup.service', machines: [], waits: 'it is stopped' }
+  await assert.rejects(
+    new Fleet({ ...timer, name: 'backup.timer', timer: part }).run(rollout, 'status', 'web'),
+    /backup\.timer is a timer: it has no rollout; `holon rollout status backup\.service`/,
+  )
+})
+
+const verb = (name: string) => (context: CliContext) => unitVerb(name, context)
+
+test('what takes whole units refuses one instance, and says what to do', async () => {
+  const fleet = new Fleet(web(['n1', 'n2']))
+  for (const name of ['start', 'stop', 'enable', 'disable', 'unload'] as const) {
+    const refused = { code: 'invalid_argument', message: /^\w+ web\/2: .* whole units; `holon / }
+    await assert.rejects(fleet.run(verb(name), 'web/2'), refused, name)
+  }
+  const asking = { code: 'invalid_argument', message: /`holon why web\/2` explains one instance/ }
+  for (const make of [verb('is-active'), verb('is-failed'), status, show]) {
+    await assert.rejects(fleet.run(make, 'web/2'), asking)
+  }
+  for (const what of ['status', 'history', 'undo']) {
+    await assert.rejects(fleet.run(rollout, what, 'web/2'), asking, what)
+  }
+  await assert.rejects(fleet.run(scale, 'web/2=3'), { code: 'invalid_argument' })
+  assert.deepEqual(fleet.asked, [])
+  assert.equal((await fleet.run(verb('restart'), 'web/2')).err, '')
+  assert.deepEqual(fleet.asked, ['restart 2'])
+})
+
+test('start, restart and enable --now tell what waits, and exit 1', async () => {
+  const waiting = ['web.service/3: no machine fits']
+  const short = new Fleet(web(['n1', 'n2'], { waiting }))
+  for (const [name, ...args] of [['start'], ['restart'], ['enable', '--now']] as const) {
+    const { err, status } = await short.run(verb(name), ...args, 'web')
+    assert.deepEqual([err, status], ['holon: web.service/3: no machine fits\n', 1], name)
+  }
+  // All are up: one is only not ready yet, for those that wait for it.
+  const notReady = ['web.service/3: it is not ready yet on n3']
+  const up = new Fleet(web(['n1', 'n2', 'n3'], { waiting: notReady }))
+  assert.deepEqual(await up.run(verb('start'), 'web'), { out: '', err: '', status: 0 })
+})
+
+test('start tells that its change was taken back, but not an earlier one', async () => {
+  const back = { from: 3, to: 2, status: 'failed', sinceMs: 9, why: 'exit-code' } as const
+  const three = ['n1', 'n2', 'n3']
+  const bad = new Fleet(web(three, { spec: 3 }), web(three, { rollout: back }))
+  const { err, status } = await bad.run(verb('start'), 'web')
+  assert.match(err, /^holon: web\.service: text 3 was taken back: exit-code; see `holon why web/)
+  assert.equal(status, 1)
+  const earlier = new Fleet(web(three, { rollout: back }))
+  assert.deepEqual(await earlier.run(verb('start'), 'web'), { out: '', err: '', status: 0 })
+})
+
+test('start of what runs once and has ended well is no failure', async () => {
+  const once = web(['n1'])
+  const done = { ...instanceOn(1, 'n1'), active: 'inactive', sub: 'dead', pid: 0 } as const
+  const fleet = new Fleet({ ...once, active: 'inactive', instances: [done], instancesWanted: 1 })
+  assert.deepEqual(await fleet.run(verb('start'), 'web'), { out: '', err: '', status: 0 })
+})
+
+test('stop tells which machines did not answer, and exits 4', async () => {
+  const notes = ['no answer from n3: it may be there, too']
+  const silent = new Fleet({ ...web([]), wanted: false, notes })
+  for (const [name, ...args] of [['stop'], ['disable', '--now'], ['unload', '--now']] as const) {
+    const { err, status } = await silent.run(verb(name), ...args, 'web')
+    assert.equal(err, 'holon: web.service: no answer from n3: it may be there, too\n', name)
+    assert.equal(status, 4, name)
+  }
+  assert.deepEqual(silent.asked, ['stop', 'disable', 'stop', 'stop', 'unload'])
+  // What a machine notes of a unit of its own is not that.
+  const { fleet: _, ...own } = web(['n1'])
+  const noted = new Fleet({ ...own, scope: 'machine', notes: ['its file was changed'] })
+  assert.deepEqual(await noted.run(verb('stop'), 'web'), { out: '', err: '', status: 0 })
 })
 
 test('status shows the change of a unit of the fleet and what waits', async () => {
@@ -253,6 +347,16 @@ test('why tells where each instance is, and why there', async () => {
   assert.doesNotMatch(one.out, /web\.service\/1/)
 })
 
+test('why of an instance is about that one, and says when nothing is recorded of it', async () => {
+  const fleet = new Fleet(web(['n1']))
+  fleet.next = ['web.service/1 is starting', 'web.service/10: no machine fits']
+  const one = await fleet.run(why, 'web/1')
+  assert.match(one.out, /What comes next:\n {2}web\.service\/1 is starting\n$/)
+  assert.equal(one.err, '')
+  const none = await fleet.run(why, 'web/99')
+  assert.match(none.err, /^holon: nothing is recorded of web\.service\/99; `holon status /)
+})
+
 test('why of a machine tells what is wanted of it and what of the fleet is there', async () => {
   const { out, status } = await new Fleet(web(['n1', 'n2'])).run(why, 'n2')
   assert.match(out, /^n2 is up\n {2}draining since .*, asked by uid 0\n/)
@@ -261,7 +365,10 @@ test('why of a machine tells what is wanted of it and what of the fleet is there
   assert.equal(status, 0)
   const { instances } = JSON.parse((await new Fleet(web(['n2'])).run(why, 'n2', '--json')).out)
   assert.equal(instances.length, 1)
-  await assert.rejects(new Fleet(web([])).run(why, 'n7'), { code: 'not_found' })
+  await assert.rejects(new Fleet(web([])).run(why, 'n7'), {
+    code: 'not_found',
+    message: 'there is no unit "n7"; nor is there a machine "n7", see `holon machines`',
+  })
 })
 
 const event: FleetEvent = {
@@ -281,6 +388,14 @@ test('events shows one page; its text can do nothing to a terminal', async () =>
   assert.deepEqual(fleet.queries, [{ unit: 'web', tail: 2 }])
   fleet.pages = [...fleet.pages, { events: [event], cursor: 'c' }]
   assert.deepEqual(JSON.parse((await fleet.run(events, '-o', 'json')).out), event)
+})
+
+test('events says when nothing is recorded of a unit', async () => {
+  const fleet = new Fleet()
+  fleet.pages = [{ events: [], cursor: 'c' }]
+  const { out, err } = await fleet.run(events, 'wbe')
+  assert.equal(out, '')
+  assert.match(err, /^holon: nothing is recorded of wbe; `holon list-units` shows /)
 })
 
 test('events -f goes on from where it was', async () => {

@@ -2,9 +2,10 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { sleep } from '../../../base/clock.ts'
 import { HolonError } from '../../../base/errors.ts'
+import type { System } from '../../../kernel/kernel.ts'
 import type { FleetPart, UnitStatus } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
-import { isChanging, rolloutText } from '../fleet-part.ts'
+import { isChanging, rolloutText, takenBack } from '../fleet-part.ts'
 import {
   jsonOption,
   type ListingOptions,
@@ -13,7 +14,7 @@ import {
   printListing,
 } from '../output.ts'
 import { isoTime } from '../time.ts'
-import { resolveUnit, resolveWholeUnit } from '../unit-arguments.ts'
+import { resolveWholeUnit } from '../unit-arguments.ts'
 
 const followTimeoutMs = 24 * 3_600_000
 const lookMs = 500
@@ -44,13 +45,15 @@ export function command(context: CliContext): Command {
     .action(async (name: string, options: { readonly to?: number }) => {
       using limit = context.deadline(followTimeoutMs)
       const system = await context.system()
-      const { unit } = await resolveWholeUnit(system, name, {
-        ...{ signal: limit.signal, load: false },
-        verb: 'rollout undo',
-      })
+      const { unit } = await wholeUnit(system, 'undo', name, limit.signal)
       report(context, await unit.undo(options, limit))
     })
   return rollout
+}
+
+function wholeUnit(system: System, verb: string, name: string, signal: AbortSignal) {
+  const how = { signal, load: false, verb: `rollout ${verb}`, forOne: 'why' } as const
+  return resolveWholeUnit(system, name, how)
 }
 
 function parseNumber(text: string): number {
@@ -66,7 +69,7 @@ async function follow(
   using limit = context.deadline(followTimeoutMs)
   const { signal } = limit
   const system = await context.system()
-  const { unit } = await resolveUnit(system, name, { signal, load: false })
+  const { unit } = await wholeUnit(system, 'status', name, signal)
   let said = ''
   while (true) {
     const status = await unit.status({ signal })
@@ -79,9 +82,8 @@ async function follow(
 }
 
 function report(context: CliContext, status: UnitStatus): void {
-  const { rollout, spec } = fleetPart(status)
   context.stdout.write(`${progress(context, status)}\n`)
-  if (rollout?.status === 'failed' && rollout.to === spec) context.setExit(1)
+  if (takenBack(fleetPart(status)) !== undefined) context.setExit(1)
 }
 
 function progress(context: CliContext, status: UnitStatus): string {
@@ -92,7 +94,7 @@ async function history(context: CliContext, name: string, options: ListingOption
   using limit = context.deadline()
   const { signal } = limit
   const system = await context.system()
-  const { unit } = await resolveUnit(system, name, { signal, load: false })
+  const { unit } = await wholeUnit(system, 'history', name, signal)
   const fleet = fleetPart(await unit.status({ signal }))
   printListing(context, options, fleet.history, {
     header: ['NUMBER', 'WHEN', 'BY', 'NOTE'],
@@ -100,7 +102,14 @@ async function history(context: CliContext, name: string, options: ListingOption
   })
 }
 
-function fleetPart({ name, fleet }: UnitStatus): FleetPart {
+function fleetPart({ name, fleet, timer }: UnitStatus): FleetPart {
   if (fleet !== undefined) return fleet
+  if (timer !== undefined) {
+    throw new HolonError(
+      'unsupported',
+      `${name} is a timer: it has no rollout; \`holon rollout status ${timer.unit}\` is about ` +
+        'what it starts',
+    )
+  }
   throw new HolonError('unsupported', `${name} belongs to one machine, not to the fleet`)
 }

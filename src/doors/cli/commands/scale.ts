@@ -20,13 +20,10 @@ export function command(context: CliContext): Command {
       using limit = context.deadline(scaleTimeoutMs)
       const { signal } = limit
       const system = await context.system()
+      const how = { signal, load: false, verb: 'scale', forOne: 'restart' } as const
       let exit = 0
       for (const { name, count } of wishes) {
-        const { unit } = await resolveWholeUnit(system, name, {
-          signal,
-          load: false,
-          verb: 'scale',
-        })
+        const { unit } = await resolveWholeUnit(system, name, how)
         const status = wait
           ? await unit.scale(count, { signal })
           : await scaleUnwatched(context, unit, count, { signal })

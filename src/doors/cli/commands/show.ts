@@ -1,7 +1,7 @@
 /** `holon show UNIT`: systemctl's properties, for programs. */
 import { Command } from 'commander'
 import type { CliContext } from '../context.ts'
-import { resolveUnit } from '../unit-arguments.ts'
+import { resolveWholeUnit } from '../unit-arguments.ts'
 
 export function command(context: CliContext): Command {
   return new Command('show')
@@ -14,10 +14,11 @@ export function command(context: CliContext): Command {
       using limit = context.deadline()
       const { signal } = limit
       const system = await context.system()
+      const how = { signal, load: false, verb: 'show', forOne: 'why' } as const
       const wanted = options.property?.split(',')
       const answers: Record<string, string>[] = []
       for (const text of units) {
-        const { unit } = await resolveUnit(system, text, { signal, load: false })
+        const { unit } = await resolveWholeUnit(system, text, how)
         const all = Object.entries(await unit.show({ signal }))
         answers.push(Object.fromEntries(all.filter(([name]) => wanted?.includes(name) ?? true)))
       }

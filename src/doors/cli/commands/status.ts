@@ -18,7 +18,7 @@ import { formatEntry } from '../log-format.ts'
 import { reportMissing } from '../missing.ts'
 import { printable } from '../ps/width.ts'
 import { ago, bytes, duration, isoTime, leftText, sinceText } from '../time.ts'
-import { resolveUnit } from '../unit-arguments.ts'
+import { resolveWholeUnit } from '../unit-arguments.ts'
 import { stateTrouble } from './machines.ts'
 import { describeFailure } from './unit-verbs.ts'
 
@@ -41,9 +41,10 @@ export function command(context: CliContext): Command {
         reportMissing(context, status.missing, status.machines.length - awayCount(status))
         return
       }
+      const how = { signal, load: false, verb: 'status', forOne: 'why' } as const
       const statuses: UnitStatus[] = []
       for (const text of units) {
-        const { unit } = await resolveUnit(system, text, { signal, load: false }).catch(unknownUnit)
+        const { unit } = await resolveWholeUnit(system, text, how).catch(unknownUnit)
         const status = await unit.status({ signal })
         statuses.push(status)
         if (!options.json) {

@@ -7,9 +7,9 @@ import { asHolonError, HolonError } from '../../../base/errors.ts'
 import type { System } from '../../../kernel/kernel.ts'
 import type { InstanceStatus, UnitStatus } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
-import { rolloutText } from '../fleet-part.ts'
+import { takenBack } from '../fleet-part.ts'
 import { missingExitStatus } from '../missing.ts'
-import { resolveUnit, resolveWholeUnit, type UnitArgument } from '../unit-arguments.ts'
+import { type ForOne, resolveUnit, resolveWholeUnit, type UnitArgument } from '../unit-arguments.ts'
 
 /** Stopping may take TimeoutStopSec= of every instance, one after another. */
 const verbTimeoutMs = 15 * 60_000
@@ -28,6 +28,8 @@ interface Verb {
   readonly description: string
   /** Whether a path given as an argument loads that file. */
   readonly load: boolean
+  /** What to do with one instance; absent: the verb itself acts on one. */
+  readonly forOne?: ForOne
   /** Does it for one unit; the exit status is the largest of all. */
   readonly act: (
     context: CliContext,
@@ -36,20 +38,20 @@ interface Verb {
     signal: AbortSignal,
   ) => Promise<number>
   readonly now?: string
-  /** UNIT/N means that instance. */
-  readonly ofInstances?: true
 }
 
 const verbs: Readonly<Record<string, Verb>> = {
   start: {
     description: 'Starts units, and resolves when they are up. A path loads that file first.',
     load: true,
+    forOne: 'restart',
     act: async (context, { unit, earlier }, _options, signal) =>
       reportStart(context, await unit.start({ signal }), earlier),
   },
   stop: {
     description: 'Stops units and waits until they have ended.',
     load: false,
+    forOne: 'restart',
     act: async (context, { unit }, _options, signal) =>
       reportStop(context, await unit.stop({ signal })),
   },
@@ -58,7 +60,6 @@ const verbs: Readonly<Record<string, Verb>> = {
       'Restarts units, one instance after another, each up before the next goes down; ' +
       'UNIT/N restarts one instance. A path loads that file first.',
     load: true,
-    ofInstances: true,
     act: async (context, { unit, instance, earlier }, _options, signal) => {
       const which = instance === undefined ? {} : { instance }
       return reportStart(context, await unit.restart(which, { signal }), earlier)
@@ -67,6 +68,7 @@ const verbs: Readonly<Record<string, Verb>> = {
   enable: {
     description: 'Starts units whenever Holon starts. A path loads that file first.',
     load: true,
+    forOne: 'restart',
     now: 'start them now, too',
     act: async (context, { unit, earlier }, options, signal) => {
       const { name } = await unit.enable({ signal })
@@ -77,6 +79,7 @@ const verbs: Readonly<Record<string, Verb>> = {
   disable: {
     description: 'Does not start units by themselves any more.',
     load: false,
+    forOne: 'restart',
     now: 'stop them now, too',
     act: async (context, { unit }, options, signal) => {
       const { name } = await unit.disable({ signal })
@@ -87,18 +90,19 @@ const verbs: Readonly<Record<string, Verb>> = {
   unload: {
     description: 'Forgets units that do not run: their files, and that they were enabled.',
     load: false,
+    forOne: 'restart',
     now: 'stop them first',
     act: async (context, { unit }, options, signal) => {
       const status = options.now ? await unit.stop({ signal }) : await unit.status({ signal })
+      const exit = options.now ? reportStop(context, status) : 0
       await unit.unload({ signal })
       context.stdout.write(`${status.name} is unloaded.\n`)
-      return options.now ? reportStop(context, status) : 0
+      return exit
     },
   },
   cat: {
     description: 'Prints unit files as loaded.',
     load: false,
-    ofInstances: true,
     act: async (context, { unit }, _options, signal) => {
       const file = await unit.cat({ signal })
       const ending = file.text.endsWith('\n') ? '' : '\n'
@@ -122,12 +126,13 @@ export function unitVerb(name: string, context: CliContext): Command {
     let exit = 0
     for (const text of units) {
       try {
-        const how = { signal, load: verb.load }
+        const { load, forOne } = verb
         // Before the file is loaded: the new text may be taken back at once.
-        const earlier = verb.load ? await lastTakenBack(system, text, signal) : undefined
-        const target = verb.ofInstances
-          ? await resolveUnit(system, text, how)
-          : await resolveWholeUnit(system, text, { ...how, verb: name })
+        const earlier = load ? await lastTakenBack(system, text, signal) : undefined
+        const target =
+          forOne === undefined
+            ? await resolveUnit(system, text, { signal, load })
+            : await resolveWholeUnit(system, text, { signal, load, verb: name, forOne })
         exit = Math.max(exit, await verb.act(context, { ...target, earlier }, options, signal))
       } catch (error) {
         // One bad name does not keep the others from being done; alone, it is the answer.
@@ -146,13 +151,7 @@ function withSystemctlStatus(error: unknown): unknown {
   return new HolonError('not_found', error.message, { details: { exitStatus: 5 }, cause: error })
 }
 
-/** What a machine that does not answer still runs, nobody knows. */
-function reportStop(context: CliContext, { name, scope, notes }: UnitStatus): number {
-  if (scope !== 'fleet') return 0
-  for (const note of notes) context.stderr.write(`holon: ${name}: ${note}\n`)
-  return notes.length === 0 ? 0 : missingExitStatus
-}
-
+/** When the newest change of it was taken back, of a unit of the fleet that was. */
 async function lastTakenBack(
   system: System,
   text: string,
@@ -160,17 +159,15 @@ async function lastTakenBack(
 ): Promise<number | undefined> {
   try {
     const { unit } = await resolveUnit(system, text, { signal, load: false })
-    return takenBackAtMs(await unit.status({ signal }))
-  } catch {
-    return undefined
+    const { fleet } = await unit.status({ signal })
+    return fleet === undefined ? undefined : takenBack(fleet)?.sinceMs
+  } catch (error) {
+    if (error instanceof HolonError && error.code === 'not_found') return undefined
+    throw error
   }
 }
 
-function takenBackAtMs({ fleet }: UnitStatus): number | undefined {
-  const { rollout, spec } = fleet ?? {}
-  return rollout?.status === 'failed' && rollout.to === spec ? rollout.sinceMs : undefined
-}
-
+/** What did not come up, and why. `earlier`: when a change was taken back before this start. */
 function reportStart(context: CliContext, status: UnitStatus, earlier?: number): number {
   const failed = status.instances.filter((instance) => instance.active === 'failed')
   for (const instance of failed) {
@@ -183,23 +180,37 @@ function reportStart(context: CliContext, status: UnitStatus, earlier?: number):
   if (status.unmet !== undefined && status.active === 'inactive') {
     context.stderr.write(`holon: ${status.name} was not started: ${status.unmet} is not met\n`)
   }
-  return failed.length === 0 && isAsAsked(context, status, earlier) ? 0 : 1
+  const isShort = reportFleet(context, status, earlier)
+  return failed.length > 0 || isShort ? 1 : 0
 }
 
-/** Of a unit of the fleet: what waits, and a change that was taken back, are told. */
-function isAsAsked(context: CliContext, status: UnitStatus, earlier?: number): boolean {
+/** Whether a unit of the fleet lacks instances that wait, or its change was taken back. */
+function reportFleet({ stderr }: CliContext, status: UnitStatus, earlier?: number): boolean {
   const { name, fleet, instances, instancesWanted } = status
-  if (fleet === undefined) return true
-  const takenBack = takenBackAtMs(status)
-  if (takenBack !== undefined && takenBack !== earlier) {
-    const text = rolloutText(status, fleet, context.clock.wallMs())
-    context.stderr.write(`holon: ${name}: ${text}\n`)
-    return false
+  if (fleet === undefined) return false
+  const back = takenBack(fleet)
+  // One that was taken back earlier is nothing that came of this start.
+  const isBack = back !== undefined && back.sinceMs !== earlier
+  if (isBack) {
+    stderr.write(
+      `holon: ${name}: text ${back.from} was taken back: ${back.why}; see \`holon why ${name}\`\n`,
+    )
   }
-  const isPlaced = instances.filter(({ active }) => active !== 'activating').length
-  if (isPlaced >= instancesWanted) return true
-  for (const why of fleet.waiting) context.stderr.write(`holon: ${why}\n`)
-  return fleet.waiting.length === 0
+  // What has ended well was up, and has no more to do.
+  const isUp = ({ active }: InstanceStatus) => active === 'active' || active === 'inactive'
+  const up = fleet.slots.filter(({ slot }) =>
+    instances.some((each) => each.number === slot && isUp(each)),
+  )
+  const waiting = status.wanted && up.length < instancesWanted ? fleet.waiting : []
+  for (const each of waiting) stderr.write(`holon: ${each}\n`)
+  return isBack || waiting.length > 0
+}
+
+/** What a machine that did not answer has of a unit of the fleet is not known to have ended. */
+function reportStop({ stderr }: CliContext, { name, notes, fleet }: UnitStatus): number {
+  if (fleet === undefined || notes.length === 0) return 0
+  for (const note of notes) stderr.write(`holon: ${name}: ${note}\n`)
+  return missingExitStatus
 }
 
 /** "exit-code (status 203)". */
@@ -224,7 +235,7 @@ function stateQuestion(name: 'is-active' | 'is-failed', context: CliContext): Co
       const states: string[] = []
       for (const text of units) {
         try {
-          const how = { signal, load: false, verb: name }
+          const how = { signal, load: false, verb: name, forOne: 'why' } as const
           const { unit } = await resolveWholeUnit(system, text, how)
           states.push((await unit.status({ signal })).active)
         } catch (error) {

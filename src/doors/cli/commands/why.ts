@@ -5,7 +5,7 @@ import type { System } from '../../../kernel/kernel.ts'
 import type { MachineInfo, UnitListing, UnitStatus, WhyAnswer } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
 import { placeText, rolloutText } from '../fleet-part.ts'
-import { reportMissing } from '../missing.ts'
+import { reportIncomplete } from '../missing.ts'
 import { ago, isoTime } from '../time.ts'
 import { resolveUnit, type UnitArgument } from '../unit-arguments.ts'
 
@@ -24,6 +24,12 @@ export function command(context: CliContext): Command {
       const name = instance === undefined ? undefined : `${answer.unit}/${instance}`
       const explained = options.json ? json(answer) : formatWhy(context, answer, name)
       context.stdout.write(explained)
+      if (name !== undefined && !isKnown(answer, name)) {
+        context.stderr.write(
+          `holon: nothing is recorded of ${name}; ` +
+            `\`holon status ${answer.unit}\` shows its instances\n`,
+        )
+      }
     })
 }
 
@@ -41,9 +47,16 @@ async function findAsked(
     if (!(error instanceof HolonError) || error.code !== 'not_found') throw error
     const { machines } = await system.machines({ signal })
     const machine = machines.find(({ name }) => name === text)
-    if (machine === undefined) throw error
-    return { machine }
+    if (machine !== undefined) return { machine }
+    const quoted = JSON.stringify(text)
+    const message = `${error.message}; nor is there a machine ${quoted}, see \`holon machines\``
+    throw new HolonError('not_found', message, { details: error.details, cause: error })
   }
+}
+
+function isKnown({ status, decisions }: WhyAnswer, instance: string): boolean {
+  const there = [...placesOf(status), ...status.instances].some(({ name }) => name === instance)
+  return there || decisions.some((decision) => decision.instance === instance)
 }
 
 function formatWhy(context: CliContext, answer: WhyAnswer, instance: string | undefined): string {
@@ -64,7 +77,10 @@ function formatWhy(context: CliContext, answer: WhyAnswer, instance: string | un
     const about = d.instance === undefined ? answer.unit : d.instance
     lines.push(`  ${isoTime(d.atMs)} ${d.machine} ${about}: ${d.what}: ${d.why}`)
   }
-  const next = answer.next.filter((line) => instance === undefined || line.startsWith(instance))
+  const next = answer.next.filter(
+    (line) =>
+      instance === undefined || line.startsWith(`${instance}:`) || line.startsWith(`${instance} `),
+  )
   if (next.length > 0) lines.push('', 'What comes next:', ...next.map((line) => `  ${line}`))
   return `${lines.join('\n')}\n`
 }
@@ -99,7 +115,7 @@ async function explainMachine(
     ? json({ machine, instances: here })
     : formatMachine(context, machine, here, listing)
   context.stdout.write(text)
-  reportMissing(context, listing.missing)
+  reportIncomplete(context, listing)
 }
 
 function formatMachine(
