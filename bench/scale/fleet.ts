@@ -177,7 +177,8 @@ export class Leader implements Disposable {
         seed: 'scale',
         askConditions: async () => ({ kind: 'met' }),
         facts: async (unit, spec, signal) => unitFacts(unit, await texts.get(unit, spec, signal)),
-        decided: (unit, what, why, slot) => this.#log.add(unit, what, why, slot),
+        decided: (...decision) => this.#log.add(...decision),
+        saw: (machine, what, why) => this.#log.addOfMachine(machine, what, why),
       },
       'leader',
     )

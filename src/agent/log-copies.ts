@@ -34,8 +34,7 @@ import {
   segmentName,
 } from '../io/log-copy-files.ts'
 import { type LogFile, listLogFiles, logUsageBelow } from '../io/log-files.ts'
-import { BackwardLines } from './log-source.ts'
-import type { LogSourceAddress } from './logs.ts'
+import { isLogName, type LogSourceAddress, logsEndAtMs, unitLogs } from './logs.ts'
 
 export interface LogCopiesOptions {
   readonly dir: string
@@ -87,13 +86,9 @@ export class LogCopies implements LogStore {
   async list({ unit, instances }: KeptLogQuery): Promise<readonly KeptLog[]> {
     const found: KeptLog[] = []
     for (const machineId of listDir(this.#dir)) {
-      const ends: number[] = []
-      for (const { dir } of this.sources(machineId, unit, instances)) {
-        const last = await new BackwardLines(listLogFiles(dir)).previous()
-        if (last !== undefined) ends.push(last.atMs)
-      }
-      if (ends.length === 0) continue
-      found.push({ machineId, machine: this.nameOf(machineId), endsAtMs: Math.max(...ends) })
+      const endsAtMs = await logsEndAtMs(this.sources(machineId, unit, instances))
+      if (endsAtMs === undefined) continue
+      found.push({ machineId, machine: this.nameOf(machineId), endsAtMs })
     }
     return found
   }
@@ -104,18 +99,10 @@ export class LogCopies implements LogStore {
     unit: string,
     instances?: readonly number[],
   ): readonly LogSourceAddress[] {
-    if (!isName(machineId) || !isName(unit)) return []
-    const dir = joinPath(this.#dir, machineId, unit)
+    if (!isLogName(machineId)) return []
     const machine = this.nameOf(machineId)
-    return listDir(dir)
-      .map(Number)
-      .filter((number) => Number.isInteger(number) && (instances?.includes(number) ?? true))
-      .sort((a, b) => a - b)
-      .map((number) => ({
-        instance: `${unit}/${number}`,
-        dir: joinPath(dir, String(number)),
-        machine,
-      }))
+    const logs = unitLogs(joinPath(this.#dir, machineId), unit, instances)
+    return logs.map((each) => ({ ...each, machine }))
   }
 
   nameOf(machineId: string): string {
@@ -246,14 +233,9 @@ function requireSegmentName(name: string): void {
   throw new HolonError('invalid_argument', `keep a log: ${JSON.stringify(name)} is no place in it`)
 }
 
-/** What others name becomes a path: only what can be a unit's name. */
-function isName(name: string): boolean {
-  return /^[A-Za-z0-9:_@\\-][A-Za-z0-9:_.@\\-]{0,254}$/.test(name)
-}
-
 function instanceDir(instance: string): string {
   const [unit = '', number = '', ...more] = instance.split('/')
-  if (isName(unit) && /^\d{1,6}$/.test(number) && more.length === 0) return `${unit}/${number}`
+  if (isLogName(unit) && /^\d{1,6}$/.test(number) && more.length === 0) return `${unit}/${number}`
   throw new HolonError(
     'invalid_argument',
     `keep a log: ${JSON.stringify(instance)} names no instance`,

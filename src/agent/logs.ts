@@ -9,8 +9,8 @@ import { isUtf8 } from 'node:buffer'
 import { abortError, type Clock, deadline, remainingMs, sleep } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
 import type { LogPosition } from '../cluster/logs-kept/kept-log.ts'
-import { watchDir } from '../io/files.ts'
-import { logUsageBelow } from '../io/log-files.ts'
+import { joinPath, listDir, watchDir } from '../io/files.ts'
+import { listLogFiles, logUsageBelow } from '../io/log-files.ts'
 import type { LogEntry, LogPage, LogQuery, LogUsage } from '../kernel/log-types.ts'
 import type { CallOptions } from '../kernel/types.ts'
 import { BackwardLines, LogSource, type PlacedLine } from './log-source.ts'
@@ -31,6 +31,38 @@ export interface LogSourceAddress {
   readonly dir: string
   /** Whose log it is, if another machine's. */
   readonly machine?: string
+}
+
+/** Below a directory of logs, those of a unit's instances: `unit/number`, in order of number. */
+export function unitLogs(
+  root: string,
+  unit: string,
+  instances?: readonly number[],
+): readonly LogSourceAddress[] {
+  if (!isLogName(unit)) return []
+  const dir = joinPath(root, unit)
+  return listDir(dir)
+    .map(Number)
+    .filter((number) => Number.isInteger(number) && (instances?.includes(number) ?? true))
+    .sort((a, b) => a - b)
+    .map((number) => ({ instance: `${unit}/${number}`, dir: joinPath(dir, String(number)) }))
+}
+
+/** What others name becomes a path: only what can be the name of a unit or a machine. */
+export function isLogName(name: string): boolean {
+  return /^[A-Za-z0-9:_@\\-][A-Za-z0-9:_.@\\-]{0,254}$/.test(name)
+}
+
+/** Time of the last line in any of them; undefined where there is none. */
+export async function logsEndAtMs(
+  sources: readonly LogSourceAddress[],
+): Promise<number | undefined> {
+  const ends: number[] = []
+  for (const { dir } of sources) {
+    const last = await new BackwardLines(listLogFiles(dir)).previous()
+    if (last !== undefined) ends.push(last.atMs)
+  }
+  return ends.length === 0 ? undefined : Math.max(...ends)
 }
 
 const pageBytesMax = 1024 * 1024

@@ -19,7 +19,7 @@ import type {
 } from '../kernel/types.ts'
 import { isTimerName } from '../unit/timer-unit.ts'
 import type { LogCopies } from './log-copies.ts'
-import type { Logs } from './logs.ts'
+import { type LogSourceAddress, type Logs, logsEndAtMs, unitLogs } from './logs.ts'
 import type { MachineSecrets } from './machine-secrets.ts'
 import type { ProcessTable } from './process-table.ts'
 import { RunTarget } from './runs/run-target.ts'
@@ -115,18 +115,32 @@ export class MachineTarget implements MachinePart {
   }
 
   async keptLogs(query: KeptLogQuery): Promise<readonly KeptLog[]> {
-    this.#mayReadLogs(query.unit)
-    return this.#deps.logCopies.list(query)
+    const { unit, instances } = query
+    this.#mayReadLogs(unit)
+    const { logCopies, machine, units } = this.#deps
+    const copies = await logCopies.list(query)
+    // What is here answers for itself.
+    if (units.get(unit) !== undefined) return copies
+    const endsAtMs = await logsEndAtMs(this.#ownLogs(unit, instances))
+    return endsAtMs === undefined ? copies : [...copies, { machine, endsAtMs }]
   }
 
   async keptLogPage(
-    { machineId, unit }: { readonly machineId: string; readonly unit: string },
+    { machineId, unit }: { readonly machineId?: string; readonly unit: string },
     query: LogQuery,
     { signal }: CallOptions,
   ): Promise<LogPage> {
     this.#mayReadLogs(unit)
     const { logs, logCopies } = this.#deps
-    return logs.read(logCopies.sources(machineId, unit, query.instances), query, { signal })
+    const sources =
+      machineId === undefined
+        ? this.#ownLogs(unit, query.instances)
+        : logCopies.sources(machineId, unit, query.instances)
+    return logs.read(sources, query, { signal })
+  }
+
+  #ownLogs(unit: string, instances?: readonly number[]): readonly LogSourceAddress[] {
+    return unitLogs(this.#deps.logDir('unit'), unit, instances)
   }
 
   #mayReadLogs(unit: string): void {

@@ -171,6 +171,8 @@ export const limits = {
   logKeeperCheckMs: 10_000,
   /** Decisions kept for each unit, for `why`. */
   decisionsMax: 64,
+  /** Of what was seen of machines, and wanted of them, all together. About 150 bytes each. */
+  machineDecisionsMax: 256,
   /** Decisions in one answer of `events`. About 200 bytes each. */
   eventsPageMax: 1_000,
 } as const

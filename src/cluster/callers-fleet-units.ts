@@ -5,16 +5,10 @@
 import { deadline } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
+import type { EventPage, EventQuery } from '../kernel/decisions.ts'
 import type { Unit, UnitFile } from '../kernel/kernel.ts'
 import type { Secrets } from '../kernel/secrets.ts'
-import type {
-  EventPage,
-  EventQuery,
-  MachineWish,
-  MissingMachine,
-  UnitListing,
-  UnitStatus,
-} from '../kernel/types.ts'
+import type { MachineWish, MissingMachine, UnitListing, UnitStatus } from '../kernel/types.ts'
 import { isTimerName } from '../unit/timer-unit.ts'
 import { fullUnitName } from '../unit/unit-name.ts'
 import type { FleetCaller, FleetSystemDeps } from './fleet-system.ts'
@@ -65,6 +59,7 @@ type KnownUnits =
 
 /** Nobody waits longer for a leader's reasons than for the answer itself. */
 const heldBackTimeoutMs = 1_000
+const wishVerbs = { cordoned: 'cordon', draining: 'drain', none: 'undrain' } as const
 const nothingSaid: HeldBack = { waiting: [], pauses: [] }
 /** As long as machines have to answer: both are asked at once. */
 const stateTimeoutMs = limits.fanOutMs
@@ -202,6 +197,7 @@ export class CallersFleetUnits {
     this.#caller.owns('drain or cordon a machine; root may')
     const intent = wish === 'none' ? undefined : wish
     await units.verbs.intend(machineId, intent, this.#caller.by, { signal })
+    units.askedOfMachine(this.#nameOf(machineId), wishVerbs[wish], this.#caller.by)
   }
 
   /** For who runs the agents; undefined on a machine on its own. */
@@ -237,11 +233,14 @@ export class CallersFleetUnits {
     return new FleetTimer(this.#shared(units), name)
   }
 
+  #nameOf(id: string): string {
+    return this.#deps.machines().find(({ machineId }) => machineId === id)?.name ?? id
+  }
+
   #shared(units: FleetUnits) {
-    const { clock, machines } = this.#deps
+    const { clock } = this.#deps
     const { owns, by } = this.#caller
-    const nameOf = (id: string) => machines().find(({ machineId }) => machineId === id)?.name ?? id
-    return { clock, units, owns, by, nameOf }
+    return { clock, units, owns, by, nameOf: (id: string) => this.#nameOf(id) }
   }
 
   #unit(units: FleetUnits, name: string): FleetUnit {
@@ -250,7 +249,7 @@ export class CallersFleetUnits {
         ...this.#shared(units),
         holders: (signal) => this.#ask.holders(name, signal),
         kept: this.#ask.kept(name),
-        waiting: async (signal) => (await this.#heldBack({ units: [name] }, signal)).waiting,
+        heldBack: (about, signal) => this.#heldBack({ units: [name], ...about }, signal),
       },
       name,
     )

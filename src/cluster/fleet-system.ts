@@ -9,6 +9,7 @@
 import type { Clock } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
+import type { EventPage, EventQuery } from '../kernel/decisions.ts'
 import type {
   Membership,
   Pages,
@@ -23,8 +24,6 @@ import type { LogUsage } from '../kernel/log-types.ts'
 import type { Secrets } from '../kernel/secrets.ts'
 import type {
   CallOptions,
-  EventPage,
-  EventQuery,
   MachineInfo,
   MachineListing,
   MachineReport,
@@ -244,10 +243,10 @@ export class FleetSystem implements System {
     const absent = holders.length > 0 ? undefined : notOne('unit', name, holders, missing)
     const refusal = unknown ?? absent
     if (absent !== undefined) {
-      // Of one on a machine that does not answer the logs at least may be had.
-      const copies = missing.length === 0 ? [] : await kept({}, signal)
-      const isSilent = (name: string) => missing.some(({ machine }) => machine === name)
-      if (!copies.some(({ machine }) => isSilent(machine))) throw refusal
+      // Of one that was there, or is on a machine that does not answer, logs at least may be had.
+      const silent = new Set(missing.map(({ machine }) => machine))
+      const logs = await kept({}, signal)
+      if (!logs.some(({ isOwn, machine }) => isOwn || silent.has(machine))) throw refusal
     }
     return new UnitOfMany(this.#deps.clock, name, holders, missing, { refusal, kept })
   }

@@ -8,6 +8,7 @@
 import { type Clock, sleep } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
+import type { WhyAnswer } from '../kernel/decisions.ts'
 import type { Unit, UnitFile } from '../kernel/kernel.ts'
 import type { LogPage, LogQuery } from '../kernel/log-types.ts'
 import type {
@@ -16,12 +17,12 @@ import type {
   InstanceStatus,
   MissingMachine,
   UnitStatus,
-  WhyAnswer,
 } from '../kernel/types.ts'
 import { instancesWanted } from '../unit/placement-rules.ts'
 import type { FleetUnits, WaitingSlots } from './fleet-units.ts'
 import type { FindKept } from './logs-kept/find-kept.ts'
-import { readDecisions } from './reconcile/decision-log.ts'
+import { keeperRestart, readDecisions } from './reconcile/decision-log.ts'
+import type { HeldBack, HeldBackQuery } from './reconcile/held-back.ts'
 import type { SlotRecord, SpecRecord, Stored } from './reconcile/records.ts'
 import { isOver as isRoundOver } from './reconcile/rounds.ts'
 import { unitFacts } from './reconcile/unit-facts.ts'
@@ -41,8 +42,11 @@ export interface FleetUnitDeps {
   }>
   /** Copies of its logs. */
   readonly kept: FindKept
-  /** From whoever leads; empty when nobody says. */
-  readonly waiting: (signal: AbortSignal) => Promise<WaitingSlots>
+  /** From whoever leads; `waiting` is empty, and all else absent, when nobody says. */
+  readonly heldBack: (
+    about: Pick<HeldBackQuery, 'fitting'>,
+    signal: AbortSignal,
+  ) => Promise<HeldBack>
 }
 
 /** What the state says of a unit. */
@@ -66,10 +70,10 @@ export class FleetUnit implements Unit {
   }
 
   async status({ signal }: CallOptions): Promise<UnitStatus> {
-    const [known, { holders, missing }, waiting] = await Promise.all([
+    const [known, { holders, missing }, { waiting }] = await Promise.all([
       this.known(signal),
       this.#holders(signal),
-      this.#deps.waiting(signal),
+      this.#deps.heldBack({}, signal),
     ])
     const parts = await Promise.all(
       holders.map(({ unit }) => unit.status({ signal }).catch(() => undefined)),
@@ -245,20 +249,27 @@ export class FleetUnit implements Unit {
   }
 
   async why({ signal }: CallOptions): Promise<WhyAnswer> {
-    const [status, decisions, { holders }] = await Promise.all([
+    const [status, { fitting }, decisions, { holders }] = await Promise.all([
       this.status({ signal }),
+      this.#deps.heldBack({ fitting: this.#name }, signal),
       readDecisions(this.#deps.units.state, this.#name, { signal }),
       this.#holders(signal),
     ])
     const parts = await Promise.all(
       holders.map(({ unit }) => unit.why({ signal }).catch(() => undefined)),
     )
-    const all = [...decisions, ...parts.flatMap((part) => part?.decisions ?? [])]
+    // Who answers tells more of it.
+    const answered = new Set(holders.filter((_, i) => parts[i]).map(({ machine }) => machine))
+    const led = decisions.filter(
+      ({ what, machine }) => what !== keeperRestart || !answered.has(machine),
+    )
+    const all = [...led, ...parts.flatMap((part) => part?.decisions ?? [])]
     return {
       unit: this.#name,
       status,
       decisions: all.sort((a, b) => a.atMs - b.atMs),
       next: [...(status.fleet?.waiting ?? []), ...parts.flatMap((part) => part?.next ?? [])],
+      ...(fitting === undefined ? {} : { fitting }),
     }
   }
 

@@ -174,6 +174,11 @@ export class FleetUnits implements Disposable {
     this.#log.add(unit, what, `asked by ${by}`)
   }
 
+  /** The same of a machine, by name. */
+  askedOfMachine(machine: string, what: string, by: string): void {
+    this.#log.addOfMachine(machine, what, `asked by ${by}`)
+  }
+
   /** Only the leader knows; undefined elsewhere. */
   heldBack(about: HeldBackQuery): HeldBack | undefined {
     return this.#control?.leads === true ? this.#control.controller.heldBack(about) : undefined
@@ -257,7 +262,8 @@ export class FleetUnits implements Disposable {
         timer: async (name, spec, signal) =>
           readTimer(name, await this.texts.get(name, spec, signal)),
         seed,
-        decided: (unit, what, why, slot) => this.#log.add(unit, what, why, slot),
+        decided: (...decision) => this.#log.add(...decision),
+        saw: (machine, what, why) => this.#log.addOfMachine(machine, what, why),
       },
       this.#writer,
     )

@@ -4,15 +4,10 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
+import type { WhyAnswer } from '../kernel/decisions.ts'
 import type { Unit, UnitFile } from '../kernel/kernel.ts'
 import type { LogPage, LogQuery } from '../kernel/log-types.ts'
-import type {
-  ActiveState,
-  CallOptions,
-  MissingMachine,
-  UnitStatus,
-  WhyAnswer,
-} from '../kernel/types.ts'
+import type { ActiveState, CallOptions, MissingMachine, UnitStatus } from '../kernel/types.ts'
 import { type FindKept, logReadings } from './logs-kept/find-kept.ts'
 import { mergedLogs } from './merged-logs.ts'
 

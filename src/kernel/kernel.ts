@@ -13,13 +13,12 @@
  * call's own deadline, if that is sooner) is named in `missing`. Rows are as of the moment their
  * machine answered. A partition shows as missing machines; nothing waits for it to heal.
  */
+
+import type { Decision, EventPage, EventQuery, WhyAnswer } from './decisions.ts'
 import type { LogPage, LogQuery, LogUsage } from './log-types.ts'
 import type { Secrets } from './secrets.ts'
 import type {
   CallOptions,
-  Decision,
-  EventPage,
-  EventQuery,
   ExitStatus,
   Invitation,
   InviteWish,
@@ -41,7 +40,6 @@ import type {
   SystemStatus,
   UnitListing,
   UnitStatus,
-  WhyAnswer,
 } from './types.ts'
 
 /**

@@ -3,33 +3,10 @@
  * with examples, so that it says as much of ten thousand machines as of ten. It looks at all of
  * them, so it is made when somebody asks, or when there is no place.
  */
-
+import type { Fitting, Refusal, RefusedMachine } from '../kernel/decisions.ts'
 import type { Board } from './board.ts'
 import type { BoardUnit } from './board-unit.ts'
 import { detailOf, groupOf, refusal } from './fit.ts'
-
-export interface Explanation {
-  /** All machines that are known. */
-  readonly machines: number
-  /** Those where it could be placed now. */
-  readonly fitting: number
-  /** What refuses the others, the commonest first; each machine counts once. */
-  readonly refusals: readonly Refusal[]
-}
-
-export interface Refusal {
-  /** "not disk=ssd", "apart from db.service", "cordoned". */
-  readonly why: string
-  readonly count: number
-  /** Some of them, by name. */
-  readonly examples: readonly Example[]
-}
-
-export interface Example {
-  readonly machine: string
-  /** "mem is 1.0G, not >=2G"; absent where there is no more to say. */
-  readonly detail?: string
-}
 
 const groupsMax = 12
 const examplesMax = 4
@@ -38,8 +15,8 @@ export function explain(
   board: Board,
   unit: BoardUnit,
   avoid: ReadonlySet<string> = new Set(),
-): Explanation {
-  const groups = new Map<string, { count: number; readonly examples: Example[] }>()
+): Fitting {
+  const groups = new Map<string, { count: number; readonly examples: RefusedMachine[] }>()
   let fitting = 0
   for (const machine of board.machines.values()) {
     const filter = refusal(board, unit, machine, avoid)
@@ -61,7 +38,7 @@ export function explain(
   return { machines: board.machines.size, fitting, refusals: bounded(refusals) }
 }
 
-function byMachine(a: Example, b: Example): number {
+function byMachine(a: RefusedMachine, b: RefusedMachine): number {
   return a.machine < b.machine ? -1 : 1
 }
 
@@ -74,7 +51,7 @@ function bounded(refusals: readonly Refusal[]): readonly Refusal[] {
 }
 
 /** "no machine fits: of 15, 12 cordoned, 3 not mem>=2G (n4: mem is 1.0G, not >=2G)". */
-export function summary({ machines, fitting, refusals }: Explanation): string {
+export function summary({ machines, fitting, refusals }: Fitting): string {
   if (machines === 0) return 'there are no machines'
   const parts = refusals.map(({ why, count, examples: [example] }) => {
     const { machine, detail } = example ?? {}

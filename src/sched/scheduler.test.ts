@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { facts, gib, PlacedFleet, report } from '../../test/support/placed-fleet.ts'
+import type { Fitting } from '../kernel/decisions.ts'
 import { defaultRules } from '../unit/placement-rules.ts'
 import { summary } from './explain.ts'
 
@@ -195,22 +196,29 @@ test('place() does not count the place that the slot leaves, and none on machine
   }
 })
 
-test('explain() counts what refuses machines, with examples', () => {
+function fitting({ scheduler }: PlacedFleet, unit: string): Fitting {
+  const found = scheduler.fitting(unit)
+  assert.ok(found !== undefined)
+  return found
+}
+
+test('fitting() counts what refuses machines, with examples', () => {
   const fleet = new PlacedFleet({ n1: {}, n2: { closed: 'cordoned' }, n3: { memoryBytes: gib } })
   for (let i = 10; i < 50; i++) fleet.machines.set(`m${i}`, facts(`m${i}`, { cpus: 1 }))
   fleet.tell()
   fleet.unit('db.service', { require: 'mem>=2G cpus>=2' }, new Map([['n1', 'ConditionHost=n9']]))
-  const explanation = fleet.scheduler.explain('db.service')
+  const explanation = fitting(fleet, 'db.service')
   assert.equal(
     summary(explanation),
     'no machine fits: of 43, 40 not cpus>=2 (m10: cpus is 1, not >=2), 1 ConditionHost=n9, 1 cordoned, 1 not mem>=2G (n3: mem is 1.0G, not >=2G)',
   )
   assert.equal(explanation.refusals[0]?.examples.length, 4)
   fleet.unit('db.service')
-  assert.equal(summary(fleet.scheduler.explain('db.service')), '42 fit: of 43, 1 cordoned')
+  assert.equal(summary(fitting(fleet, 'db.service')), '42 fit: of 43, 1 cordoned')
+  assert.equal(fleet.scheduler.fitting('other.service'), undefined)
 })
 
-test('explain() says as much of ten thousand machines as of ten', () => {
+test('fitting() says as much of ten thousand machines as of ten', () => {
   const fleet = new PlacedFleet({})
   for (let i = 0; i < 10_000; i++) {
     const machine = facts(`n${i}`, { closed: i % 3 ? 'silent' : 'draining' })
@@ -221,8 +229,8 @@ test('explain() says as much of ten thousand machines as of ten', () => {
   for (const name of unfit.keys()) fleet.machines.set(name, facts(name))
   fleet.tell()
   fleet.unit('web.service', {}, unfit)
-  const { machines, fitting, refusals } = fleet.scheduler.explain('web.service')
-  assert.deepEqual([machines, fitting, refusals.length], [10_000, 0, 12])
+  const { machines, fitting: fits, refusals } = fitting(fleet, 'web.service')
+  assert.deepEqual([machines, fits, refusals.length], [10_000, 0, 12])
   assert.equal(
     refusals.reduce((sum, { count }) => sum + count, 0),
     10_000,

@@ -3,13 +3,15 @@
  * keeps what it was told on a board, so that telling it again what it knows costs little. What it
  * answers is a proposal: whoever asks writes it down, or does not, and says so by `setUnit`.
  */
+
 import { assert } from '../base/assert.ts'
 import type { Random } from '../base/random.ts'
+import type { Fitting } from '../kernel/decisions.ts'
 import type { PlacementRules } from '../unit/placement-rules.ts'
 import { Board } from './board.ts'
 import type { MachineFacts } from './board-machine.ts'
 import type { BoardUnit, Unfit } from './board-unit.ts'
-import { type Explanation, explain } from './explain.ts'
+import { explain } from './explain.ts'
 import { refusal } from './fit.ts'
 import type { MakingRoom } from './make-room.ts'
 import { type Place, place, placeInstead } from './place.ts'
@@ -167,9 +169,10 @@ export class Scheduler {
     return moves
   }
 
-  /** Which machines fit the unit now, and what refuses the others. */
-  explain(name: string): Explanation {
-    return explain(this.#board, this.#unit(name), nothing)
+  /** Which machines would have one more; undefined of a unit that is not placed anywhere. */
+  fitting(name: string): Fitting | undefined {
+    const unit = this.#board.units.get(name)
+    return unit === undefined ? undefined : explain(this.#board, unit, nothing)
   }
 
   #unit(name: string): BoardUnit {

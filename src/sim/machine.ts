@@ -277,6 +277,7 @@ export class SimMachine {
             timer: async (name, spec, signal) =>
               readTimer(name, await texts.get(name, spec, signal)),
             seed: 'sim',
+            saw: (machine, what) => this.#note(`sees ${machine}: ${what}`),
             decided: (unit, what, why, slot) =>
               this.#note(`decides ${unit}${slot === undefined ? '' : `/${slot}`}: ${what}: ${why}`),
           },

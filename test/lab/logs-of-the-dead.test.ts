@@ -140,3 +140,23 @@ test('an ordinary user reads no copies; the log of a machine that left is there'
   assert.ok(countOf(parse(stdout)) > 0 && countOf(before) > 0, stdout.slice(0, 2000))
   assert.match(stderr, new RegExp(`lines of ${victim} come from a copy`))
 })
+
+test('what an instance wrote where it failed is there when it is tried elsewhere', {
+  skip,
+}, async () => {
+  const file = join(shared, 'bad.service')
+  const fails = `echo "fails on $$(hostname)"; sleep 1; exit 7`
+  writeFileSync(file, `[Service]\nExecStart=/bin/sh -c '${fails}'\n`)
+  const n1 = lab.machine('n1')
+  await n1.holon(['enable', '--now', file])
+  const logs = async () => n1.ok(['logs', 'bad'])
+  const from = async () =>
+    new Set([...(await logs()).matchAll(/fails on (\S+)/g)].map(([, on]) => on))
+  await lab.until('it has failed on two machines', async () => (await from()).size === 2, 60_000)
+  assert.match(await n1.ok(['why', 'bad']), /it failed on n\d: result exit-code/)
+  await n1.ok(['stop', 'bad'])
+  assert.equal((await from()).size >= 2, true, 'stopped, it is all there')
+  const one = [...(await from())][0] ?? ''
+  const there = await n1.ok(['logs', '-m', one, 'bad'])
+  assert.deepEqual([...new Set(there.match(/fails on \S+/g))], [`fails on ${one}`])
+})

@@ -9,6 +9,7 @@ import { asHolonError, HolonError } from '../../base/errors.ts'
 import type { HeldLease } from '../../cluster/lease/holder.ts'
 import { leaseTimes, type Moment } from '../../cluster/lease/times.ts'
 import type { HostedInstance, HostedPhase, StartOrder } from '../../cluster/reconcile/host.ts'
+import type { ExitStatus } from '../../kernel/types.ts'
 import type { ServiceUnit } from '../../unit/service-unit.ts'
 import { Changes } from '../emitter.ts'
 import type { JobEvent } from '../keeper/records.ts'
@@ -101,8 +102,11 @@ export class AssignedUnit {
       const { unit, slot, generation, spec, exclusive } = record
       const sinceMs = state?.sinceMs ?? record.atMs
       const forMs = Math.max(0, this.#deps.clock.wallMs() - sinceMs)
-      const why = state === undefined ? '' : `result ${state.result}`
-      return [{ unit, slot, generation, spec, exclusive, phase, why, forMs }]
+      const ended = exitText(state?.exit)
+      const why = state === undefined ? '' : `result ${state.result}${ended && `, ${ended}`}`
+      const times = state?.restarts ?? 0
+      const restarted = times === 0 ? {} : { restarted: { times, why: ended } }
+      return [{ unit, slot, generation, spec, exclusive, phase, why, forMs, ...restarted }]
     })
   }
 
@@ -259,6 +263,12 @@ function jobLease({ bootMs, wallMs }: Moment) {
 function isOver(instance: Instance): boolean {
   const condition = instance.condition()
   return condition === undefined || condition === 'ended' || condition === 'lost'
+}
+
+/** "status 1", "SIGKILL"; empty where it is not known. */
+function exitText(exit: ExitStatus | undefined): string {
+  if (exit?.execErrno !== undefined) return `cannot be executed: ${exit.execErrno}`
+  return exit?.signal ?? (exit?.code === undefined ? '' : `status ${exit.code}`)
 }
 
 const readyPhases: ReadonlySet<string> = new Set(['running', 'exited', 'reload-notify'])

@@ -7,7 +7,7 @@
  */
 import type { Clock, Timer } from '../../base/clock.ts'
 import { limits } from '../../base/limits.ts'
-import type { Decision } from '../../kernel/types.ts'
+import type { Decision } from '../../kernel/decisions.ts'
 import type { DecisionRecord } from './records.ts'
 
 const flushDelayMs = 500

@@ -1,6 +1,6 @@
 /** What State holds of a unit: the wish (`units/NAME`) and the decisions (`decisions/NAME`). */
 import { HolonError } from '../../base/errors.ts'
-import type { Decision } from '../../kernel/types.ts'
+import type { Decision } from '../../kernel/decisions.ts'
 
 /** Somebody's wish about one unit. */
 export interface UnitRecord {

@@ -1,8 +1,9 @@
 /** The kernel's Unit for a timer of this machine, as one caller may use it. */
 import { HolonError } from '../../base/errors.ts'
+import type { WhyAnswer } from '../../kernel/decisions.ts'
 import type { Unit, UnitFile } from '../../kernel/kernel.ts'
 import type { LogPage } from '../../kernel/log-types.ts'
-import type { CallOptions, UnitStatus, WhyAnswer } from '../../kernel/types.ts'
+import type { CallOptions, UnitStatus } from '../../kernel/types.ts'
 import { timerNext, timerProperties } from '../../unit/timer-text.ts'
 import { type Caller, requireOwner } from '../users.ts'
 import type { MachineTimers } from './machine-timers.ts'

@@ -2,10 +2,11 @@
  * The kernel's Unit as one caller may use it: everyone may look, root and the agent's own user act.
  */
 import { HolonError } from '../../base/errors.ts'
+import type { WhyAnswer } from '../../kernel/decisions.ts'
 import type { Unit, UnitFile } from '../../kernel/kernel.ts'
 import type { LogPage, LogQuery } from '../../kernel/log-types.ts'
-import type { CallOptions, UnitStatus, WhyAnswer } from '../../kernel/types.ts'
-import type { Logs } from '../logs.ts'
+import type { CallOptions, UnitStatus } from '../../kernel/types.ts'
+import { type Logs, unitLogs } from '../logs.ts'
 import { type Caller, requireOwner } from '../users.ts'
 import type { ManagedUnit } from './managed-unit.ts'
 import {
@@ -106,13 +107,17 @@ export class UnitTarget implements Unit {
 
   async logs(query: LogQuery, { signal }: CallOptions): Promise<LogPage> {
     this.#mayAct('read the logs of')
-    const numbers = this.#unit.instances().map((instance) => instance.number)
-    const wanted = query.instances ?? numbers
-    const sources = wanted.map((number) => ({
-      instance: `${this.#unit.name}/${number}`,
-      dir: this.#deps.logDir(`unit/${this.#unit.name}/${number}`),
+    const { logDir, logs } = this.#deps
+    const { name } = this.#unit
+    // Also what those wrote that were here earlier: why one went is mostly in its last lines.
+    const earlier = unitLogs(logDir('unit'), name, query.instances)
+    const present = this.#unit.instances().map(({ number }) => number)
+    const sources = (query.instances ?? present).map((number) => ({
+      instance: `${name}/${number}`,
+      dir: logDir(`unit/${name}/${number}`),
     }))
-    return this.#deps.logs.read(sources, query, { signal })
+    const all = new Map([...earlier, ...sources].map((each) => [each.instance, each]))
+    return logs.read([...all.values()], query, { signal })
   }
 
   #status(): UnitStatus {

@@ -82,13 +82,17 @@ export class Units {
     return this.#assigned.get(name) ?? this.#makeAssigned(name, undefined)
   }
 
+  /** By its full name; one of the fleet only while something of it is here. */
+  get(name: string): MachineUnit | undefined {
+    const assigned = this.#assigned.get(name)
+    return this.#units.get(name) ?? (assigned?.wanted ? assigned : undefined)
+  }
+
   /** `not_found` with what to do next. */
   find(name: string): MachineUnit {
     const full = fullUnitName(name)
-    const unit = this.#units.get(full)
+    const unit = this.get(full)
     if (unit !== undefined) return unit
-    const assigned = this.#assigned.get(full)
-    if (assigned?.wanted) return assigned
     throw new HolonError(
       'not_found',
       `there is no unit ${full} here; load its file with \`holon start ./${full}\`, ` +

@@ -158,6 +158,18 @@ test('a machine that answers is read itself, its copy never; it goes on in the c
   assert.deepEqual((await readAll(of, rest.page.cursor)).texts, ['n3 4'])
 })
 
+test('a machine that has nothing of it any more tells what it had; one that has, only once', async () => {
+  const world = new World()
+  world.keep('n1', 'n2', [1, 2])
+  world.kept.set('n2', [{ machine: 'n2', endsAtMs: 3, log: new ToyLog('n2', [1, 2, 3]) }])
+  const n1 = new ToyLog('n1', [4])
+  const { texts, page } = await readAll(world.unit([n1], []))
+  assert.deepEqual(texts, ['n2 1', 'n2 2', 'n2 3', 'n1 4'])
+  assert.equal(page.copies, undefined)
+  const n2 = new ToyLog('n2', [1, 2, 3, 5])
+  assert.deepEqual((await readAll(world.unit([n2], []))).texts.length, 4)
+})
+
 test('machines that left are there, also beside one that has their name now', async () => {
   const world = new World()
   world.keep('n2', 'gone', [1, 4])

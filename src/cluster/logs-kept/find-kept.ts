@@ -1,8 +1,8 @@
 /**
- * Which logs of a unit are to be read, and from where: those of the machines that have it, and for
- * machines that do not answer, or are not in the fleet any more, the copies that others have. Of
- * several copies of a machine's logs the one that ends last counts: the others are of keepers that
- * it had before.
+ * Which logs of a unit are to be read, and from where: those of the machines that have it, or had
+ * it; and for machines that do not answer, or are not in the fleet any more, the copies that others
+ * have. Of several copies of a machine's logs the one that ends last counts: the others are of
+ * keepers that it had before.
  */
 import type { LogPage, LogQuery } from '../../kernel/log-types.ts'
 import type { CallOptions, MissingMachine } from '../../kernel/types.ts'
@@ -12,8 +12,9 @@ import { isSilence, type LogReading } from '../merged-logs.ts'
 import type { UnitHolder } from '../unit-of-many.ts'
 import type { KeptLog, KeptLogs } from './kept-log.ts'
 
-/** A copy of one machine's logs of a unit. */
+/** A copy of one machine's logs of a unit, or the logs of one that has nothing of it any more. */
 export interface KeptReading extends LogReading {
+  readonly isOwn: boolean
   /** Whether the machine is still in the fleet. */
   readonly isMember: boolean
 }
@@ -46,23 +47,37 @@ export async function findKept(
   const best = new Map<string, { readonly keeper: MachineRecord; readonly log: KeptLog }>()
   for (const { machine: keeper, value } of answers) {
     for (const log of value) {
-      const known = best.get(log.machineId)
-      if (known === undefined || known.log.endsAtMs < log.endsAtMs) {
-        best.set(log.machineId, { keeper, log })
-      }
+      const of = log.machineId ?? keeper.machineId
+      const known = best.get(of)?.log
+      if (known === undefined || isBetter(log, known)) best.set(of, { keeper, log })
     }
   }
   const members = new Map(source.machines().map((each) => [each.machineId, each.name]))
-  return [...best.values()].map(({ keeper, log: { machineId, machine, endsAtMs } }) => {
-    const name = members.get(machineId)
+  return [...best].map(([of, { keeper, log }]) => {
+    const { machineId, endsAtMs } = log
+    const name = members.get(of)
     const read = async (query: LogQuery, options: CallOptions): Promise<LogPage> => {
       const part = await source.part(keeper, options.signal)
-      return part.keptLogPage({ machineId, unit }, query, options)
+      const which = machineId === undefined ? { unit } : { machineId, unit }
+      return part.keptLogPage(which, query, options)
     }
-    // Another machine may have the name of one that left.
-    const key = name ?? machineId
-    return { machine: name ?? machine, key, isMember: name !== undefined, endsAtMs, read }
+    const isOwn = machineId === undefined
+    return {
+      machine: name ?? log.machine,
+      // Another machine may have the name of one that left.
+      key: name ?? of,
+      isOwn,
+      isMember: name !== undefined,
+      ...(isOwn ? {} : { endsAtMs }),
+      read,
+    }
   })
+}
+
+/** A machine's own log is whole. */
+function isBetter(log: KeptLog, known: KeptLog): boolean {
+  if (known.machineId === undefined) return false
+  return log.machineId === undefined || known.endsAtMs < log.endsAtMs
 }
 
 /** What is read, and who is missing all the same. */
@@ -82,8 +97,10 @@ export function logReadings(
   const silent = missing.filter(({ code, machine }) => isSilence(code) && byName.has(machine))
   const copied = silent.flatMap(({ machine }) => byName.get(machine) ?? [])
   const gone = kept.filter(({ isMember }) => !isMember)
+  const has = new Set(holders.map(({ machine }) => machine))
+  const earlier = kept.filter(({ isMember, isOwn, key }) => isMember && isOwn && !has.has(key))
   return {
-    sources: [...own, ...copied, ...gone],
+    sources: [...own, ...earlier, ...copied, ...gone],
     missing: missing.filter((each) => !silent.includes(each)),
   }
 }

@@ -64,9 +64,10 @@ export interface KeptAt {
   readonly ends: KeptEnds
 }
 
-/** A machine's copy of a unit's logs. */
+/** A machine's copy of a unit's logs; or its own, of what it had earlier. */
 export interface KeptLog {
-  readonly machineId: string
+  /** Absent: the answering machine's own. */
+  readonly machineId?: string
   /** Its name when it was last heard of. */
   readonly machine: string
   /** Time of the last line, by the clock of the machine that wrote it. */
@@ -78,13 +79,13 @@ export interface KeptLogQuery {
   readonly instances?: readonly number[] | undefined
 }
 
-/** What a machine can tell of others' logs. */
+/** What a machine can tell of others' logs, and of its own while it has nothing of the unit. */
 export interface KeptLogs {
   /** `permission_denied` for whom the logs of units are refused, too. Idempotent. */
   keptLogs(query: KeptLogQuery, options: CallOptions): Promise<readonly KeptLog[]>
   /** The cursors are those of the log itself. Likewise. */
   keptLogPage(
-    of: { readonly machineId: string; readonly unit: string },
+    of: { readonly machineId?: string; readonly unit: string },
     query: LogQuery,
     options: CallOptions,
   ): Promise<LogPage>

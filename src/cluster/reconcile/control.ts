@@ -13,6 +13,8 @@ import type { ConditionAnswersDeps } from './condition-answers.ts'
 import { ControlView } from './control-view.ts'
 import type { ControlledMachine } from './controlled.ts'
 import { Controller } from './controller.ts'
+import { keeperRestart } from './decision-log.ts'
+import type { HostedInstance } from './host.ts'
 import { type Fitness, type LeaderRecord, leaderKey, reasonToLead } from './leadership.ts'
 import type { Placer } from './placer.ts'
 import { type HostedReport, Reports } from './reports.ts'
@@ -38,7 +40,16 @@ export interface ControlDeps {
   readonly timer: (name: string, spec: number, signal: AbortSignal) => Promise<TimerUnit>
   /** The same on all machines of one fleet, and of no other. */
   readonly seed: string
-  readonly decided: (unit: string, what: string, why: string, slot?: number) => void
+  /** `machine`: who did it, if not this one. */
+  readonly decided: (
+    unit: string,
+    what: string,
+    why: string,
+    slot?: number,
+    machine?: string,
+  ) => void
+  /** What was seen of a machine, by name. */
+  readonly saw: (machine: string, what: string, why: string) => void
   readonly report: (message: string) => void
 }
 
@@ -70,6 +81,7 @@ export class Control implements Disposable {
       clock,
       ask,
       changed: (machineId, units) => this.controller.reported(machineId, units),
+      restarted: (machineId, instance) => this.#sawRestart(machineId, instance),
     })
     this.controller = new Controller({ ...deps, view: this.view, reports: this.reports }, writer)
   }
@@ -99,6 +111,21 @@ export class Control implements Disposable {
   /** A beat came with the number of its machine's report. */
   heard(machineId: string, sequence: number): void {
     this.reports.heard(machineId, sequence)
+  }
+
+  #sawRestart(machineId: string, { unit, slot, restarted }: HostedInstance): void {
+    if (!this.leads || restarted === undefined) return
+    const { decided, machines } = this.#deps
+    const { times, why } = restarted
+    const machine = machines().find((each) => each.machineId === machineId)?.name ?? machineId
+    const often = times === 1 ? '' : `, ${times} times since it was started there`
+    decided(
+      unit,
+      keeperRestart,
+      `it had ended: ${why || 'how is not known'}${often}`,
+      slot,
+      machine,
+    )
   }
 
   async #tick(): Promise<void> {

@@ -51,6 +51,7 @@ export interface ControllerDeps {
   /** The same on all machines of one fleet, and of no other. */
   readonly seed: string
   readonly decided: (unit: string, what: string, why: string, slot?: number) => void
+  readonly saw: (machine: string, what: string, why: string) => void
   readonly report: (message: string) => void
 }
 
@@ -95,7 +96,7 @@ export class Controller implements Disposable {
   constructor(deps: ControllerDeps, writer: string) {
     this.#deps = deps
     const { clock, askConditions: ask, placer } = deps
-    this.#sight = new MachineSight(deps.report)
+    this.#sight = new MachineSight(deps)
     this.#answers = new ConditionAnswers({ clock, ask, changed: (unit) => this.changed([unit]) })
     this.#candidates = new Candidates(placer, this.#answers)
     this.#dependencies = new Dependencies({
@@ -145,14 +146,15 @@ export class Controller implements Disposable {
   }
 
   /** What is held back, as of the last look. */
-  heldBack({ units = this.#waiting.units() }: HeldBackQuery): HeldBack {
+  heldBack({ units = this.#waiting.units(), fitting: about }: HeldBackQuery): HeldBack {
     const waiting: WaitingRow[] = []
     for (const unit of units) {
       for (const [slot, why] of this.waiting(unit)) {
         if (waiting.length < limits.waitingRowsMax) waiting.push({ unit, slot, why })
       }
     }
-    return { waiting, pauses: this.#sight.pauses }
+    const fitting = about === undefined ? undefined : this.#deps.placer.fitting(about)
+    return { waiting, pauses: this.#sight.pauses, ...(fitting === undefined ? {} : { fitting }) }
   }
 
   /** Something changed about these units; or about machines, and perhaps all units. */

@@ -5,10 +5,10 @@ import { deadline } from '../../base/clock.ts'
 import { limits } from '../../base/limits.ts'
 import { seededRandom } from '../../base/random.ts'
 import { realClock } from '../../io/clock.ts'
-import type { Decision, EventPage, EventQuery } from '../../kernel/types.ts'
+import type { Decision, EventPage, EventQuery } from '../../kernel/decisions.ts'
 import { update } from '../../state/commit.ts'
 import { SimulatedState, SimulatedStore } from '../../state/simulated.ts'
-import { parseDecisions, whyKey } from './decision-log.ts'
+import { DecisionLog, keeperRestart, parseDecisions, whyKey } from './decision-log.ts'
 import { readEvents } from './events.ts'
 
 const clock = realClock
@@ -45,6 +45,12 @@ class Fixture implements Disposable {
       }),
       options,
     )
+  }
+
+  log(): DecisionLog {
+    const report = (message: string) => assert.fail(message)
+    const deps = { ...this.#deps, state: this.state, report, machine: () => 'n1' }
+    return new DecisionLog(deps, 'test')
   }
 
   read(query: EventQuery = {}): Promise<EventPage> {
@@ -100,6 +106,41 @@ test('readEvents() waits for what comes, and has an empty page when nothing does
   // What the watch tells again is not shown again.
   page = await fixture.read({ cursor: page.cursor })
   assert.deepEqual(page.events, [])
+})
+
+test('readEvents() has what is about machines among the others, or of one alone', async () => {
+  using fixture = new Fixture()
+  await fixture.decide('a.service', [1, 'one'], [3, 'three'])
+  const { cursor } = await fixture.read()
+  using log = fixture.log()
+  log.addOfMachine('n2', 'silent', 'it is not heard of')
+  log.addOfMachine('n3', 'drain', 'asked by ada')
+  assert.equal((await fixture.read({ cursor, waitMs: 10_000 })).events.length, 2)
+  const { events } = await fixture.read()
+  assert.deepEqual(
+    events.map(({ unit, about, what }) => [unit, about, what]),
+    [
+      ['a.service', undefined, 'one'],
+      ['a.service', undefined, 'three'],
+      [undefined, 'n2', 'silent'],
+      [undefined, 'n3', 'drain'],
+    ],
+  )
+  const { events: of } = await fixture.read({ about: 'n3' })
+  assert.deepEqual(
+    of.map(({ why }) => why),
+    ['asked by ada'],
+  )
+})
+
+test('restarts by keepers leave room for decisions', async () => {
+  using fixture = new Fixture()
+  const { cursor } = await fixture.read()
+  using log = fixture.log()
+  log.add('a.service', 'place on n1', 'it has room', 1)
+  for (let i = 0; i < 100; i++) log.add('a.service', keeperRestart, `${i}`, 1, 'n1')
+  const { events } = await fixture.read({ cursor, waitMs: 10_000 })
+  assert.deepEqual([events.length, events[0]?.what, events.at(-1)?.why], [17, 'place on n1', '99'])
 })
 
 test('readEvents() misses nothing when the watch cannot tell what changed', async () => {

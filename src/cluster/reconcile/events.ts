@@ -1,7 +1,8 @@
 /**
- * What was decided about all units, as one list by time: the records of DecisionLog, read a page at
- * a time. A cursor holds the revision of State that was read up to and, for each unit, which of its
- * decisions was the last one read: a change of a record then shows what is new in it.
+ * What was decided about all units, and seen of machines, as one list by time: the records of
+ * DecisionLog, read a page at a time. A cursor holds the revision of State that was read up to and,
+ * for each unit, which of its decisions was the last one read: a change of a record then shows what
+ * is new in it.
  *
  * State lists all at first; from then on its watch tells what changed. A decision is shown once;
  * one is left out only when `limits.decisionsMax` others about its unit were recorded since the last
@@ -10,15 +11,15 @@
 import { type Clock, deadline } from '../../base/clock.ts'
 import { HolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
-import type { Decision, EventPage, EventQuery, FleetEvent } from '../../kernel/types.ts'
+import type { Decision, EventPage, EventQuery, FleetEvent } from '../../kernel/decisions.ts'
 import { patiently } from '../../state/commit.ts'
 import type { Entry, Listing, SignalOptions, State } from '../../state/port.ts'
 import { isJsonObject, stringMapField } from '../fields.ts'
-import { parseDecisions, whyKey, whyPrefix } from './decision-log.ts'
+import { machinesWhyKey, parseDecisions, whyKey, whyPrefix } from './decision-log.ts'
 
 interface Position {
   readonly revision: number
-  /** By unit, which of its decisions was the last one read. */
+  /** By what they are about, which decision was the last one read. */
   readonly marks: Readonly<Record<string, string>>
 }
 
@@ -32,14 +33,16 @@ export async function readEvents(
   query: EventQuery,
   { signal }: SignalOptions,
 ): Promise<EventPage> {
-  const { unit, tail = limits.eventsPageMax, cursor, waitMs } = query
-  const prefix = unit === undefined ? whyPrefix : whyKey(unit)
+  const { unit, about, tail = limits.eventsPageMax, cursor, waitMs } = query
+  const only = about !== undefined ? machinesWhyKey : unit && whyKey(unit)
+  const prefix = only ?? whyPrefix
   const from = cursor === undefined ? undefined : decodeCursor(cursor)
   const changes = from && (await changesSince(clock, state, prefix, from.revision, waitMs, signal))
   const list = () => state.list(prefix, { signal })
   const { entries, revision } = changes ?? (await patiently(clock, patienceMs, signal, list))
-  const concerned = entries.filter(({ key }) => unit === undefined || key === prefix)
-  const { events, marks } = unread(concerned, from?.marks ?? {})
+  const concerned = entries.filter(({ key }) => only === undefined || key === only)
+  const { events: all, marks } = unread(concerned, from?.marks ?? {})
+  const events = about === undefined ? all : all.filter((event) => event.about === about)
   const bound = from === undefined ? Math.min(tail, limits.eventsPageMax) : limits.eventsPageMax
   return {
     events: events.slice(Math.max(0, events.length - bound)),
@@ -82,19 +85,20 @@ function unread(entries: readonly Entry[], before: Position['marks']) {
   const marks: Record<string, string> = { ...before }
   const events: FleetEvent[] = []
   for (const { key, value } of entries) {
-    const unit = key.slice(whyPrefix.length)
+    const subject = key.slice(whyPrefix.length)
     const decisions = parseDecisions(value)
-    const read = decisions.findLastIndex((each) => markOf(each) === before[unit])
-    for (const decision of decisions.slice(read + 1)) events.push({ unit, ...decision })
+    const read = decisions.findLastIndex((each) => markOf(each) === before[subject])
+    const unit = key === machinesWhyKey ? {} : { unit: subject }
+    for (const decision of decisions.slice(read + 1)) events.push({ ...unit, ...decision })
     const last = decisions.at(-1)
-    if (last !== undefined) marks[unit] = markOf(last)
+    if (last !== undefined) marks[subject] = markOf(last)
   }
   return { events: events.sort((a, b) => a.atMs - b.atMs), marks }
 }
 
 /** What is recorded together is read together: it does not matter that some of it is alike. */
-function markOf({ atMs, machine, instance = '' }: Decision): string {
-  return `${atMs} ${machine} ${instance}`
+function markOf({ atMs, machine, instance, about = '' }: Decision): string {
+  return `${atMs} ${machine} ${instance ?? about}`
 }
 
 function encodeCursor(position: Position): string {

@@ -30,6 +30,14 @@ export interface HostedInstance {
   readonly why: string
   /** How long it has been in this phase, when this was told. */
   readonly forMs: number
+  /** By its keeper, since it was started; absent: never. */
+  readonly restarted?: KeeperRestarts | undefined
+}
+
+export interface KeeperRestarts {
+  readonly times: number
+  /** How it had ended the last time: "status 1". */
+  readonly why: string
 }
 
 export interface StartOrder {

@@ -13,9 +13,30 @@ function zone(silent: number, forMs = 3_000): readonly ControlledMachine[] {
   })
 }
 
+test('look() tells who falls silent, is back, comes and goes; of old silence a new leader does not', () => {
+  const seen: string[] = []
+  const sight = new MachineSight({
+    report: () => {},
+    saw: (machine, what) => seen.push(`${machine} ${what}`),
+  })
+  const look = (machines: readonly ControlledMachine[]) => {
+    sight.look(machines, new Map(), 0)
+    return seen.splice(0)
+  }
+  assert.deepEqual(look(zone(1, 60_000)), [])
+  assert.deepEqual(look(zone(2)), ['m1 silent'])
+  assert.deepEqual(look(zone(1)), ['m1 back'])
+  assert.deepEqual(look(zone(1).slice(0, -1)), ['m11 gone'])
+  assert.deepEqual(look(zone(0)), ['m0 back', 'm11 joined'])
+  // The one that led died together with this one.
+  const other = new MachineSight({ report: () => {}, saw: (...told) => seen.push(told.join()) })
+  other.look(zone(1), new Map(), 0)
+  assert.deepEqual(seen, ['m0,silent,it is not heard of'])
+})
+
 test('look() reports where moving away pauses when that begins and when it ends, once each', () => {
   const reported: string[] = []
-  const sight = new MachineSight((message) => reported.push(message))
+  const sight = new MachineSight({ report: (message) => reported.push(message), saw: () => {} })
   const look = (machines: readonly ControlledMachine[]) => sight.look(machines, new Map(), 0)
   look(zone(3))
   assert.deepEqual([reported, sight.pauses], [[], []])

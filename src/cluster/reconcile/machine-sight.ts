@@ -8,16 +8,25 @@ import type { ControlledMachine } from './controlled.ts'
 import { evictionPause, zoneText } from './eviction.ts'
 import type { Presence } from './unit-view.ts'
 
+export interface MachineSightDeps {
+  readonly report: (message: string) => void
+  /** What was seen of a machine, by name, for `holon why`. */
+  readonly saw: (machine: string, what: string, why: string) => void
+}
+
+/** Who leads from now on tells of a silence that is not older than this. */
+const newsMs = 30_000
+
 export class MachineSight {
-  readonly #report: (message: string) => void
+  readonly #deps: MachineSightDeps
   #atMs = Number.NEGATIVE_INFINITY
   #byId: ReadonlyMap<string, ControlledMachine> = new Map()
   #paused: ReadonlyMap<string, string> = new Map()
   /** By machine, whether it is there, and what is wanted of it. */
   #states: ReadonlyMap<string, string> = new Map()
 
-  constructor(report: (message: string) => void) {
-    this.#report = report
+  constructor(deps: MachineSightDeps) {
+    this.#deps = deps
   }
 
   /** Answers which machines have come, gone, or are wanted otherwise since the last look. */
@@ -32,6 +41,7 @@ export class MachineSight {
       now.set(machineId, `${presence} ${intents.get(machineId)?.wish ?? ''}`)
     }
     this.#atMs = nowMs
+    this.#tell(machines)
     this.#byId = new Map(machines.map((machine) => [machine.machineId, machine]))
     this.#see(evictionPause(machines))
     this.#states = now
@@ -39,15 +49,36 @@ export class MachineSight {
     return [...left, ...[...now.keys()].filter((id) => now.get(id) !== before.get(id))]
   }
 
+  /** Who came, left, fell silent or is back. */
+  #tell(machines: readonly ControlledMachine[]): void {
+    const { saw } = this.#deps
+    const before = this.#byId
+    const isFirst = before.size === 0
+    for (const { machineId, name, presence, forMs } of machines) {
+      const was = before.get(machineId)?.presence
+      const isNew = was === undefined && !isFirst
+      if (isNew) saw(name, 'joined', 'it is one of the machines of the fleet now')
+      if (presence === 'silent' && was !== 'silent' && (!isFirst || forMs < newsMs)) {
+        saw(name, 'silent', 'it is not heard of')
+      }
+      if (presence === 'up' && was === 'silent') saw(name, 'back', 'it is heard of again')
+    }
+    if (isFirst) return
+    const now = new Set(machines.map(({ machineId }) => machineId))
+    for (const [machineId, { name }] of before) {
+      if (!now.has(machineId)) saw(name, 'gone', 'it left the fleet, or was removed')
+    }
+  }
+
   /** Where a pause begins or ends, the log of this machine says so. */
   #see(paused: ReadonlyMap<string, string>): void {
     const before = this.#paused
     this.#paused = paused
-    for (const [zone, why] of paused) if (!before.has(zone)) this.#report(why)
+    for (const [zone, why] of paused) if (!before.has(zone)) this.#deps.report(why)
     for (const zone of before.keys()) {
       if (paused.has(zone)) continue
       const where = `in ${zoneText(zone)}`
-      this.#report(`machines that are silent ${where} are believed dead again, and replaced`)
+      this.#deps.report(`machines that are silent ${where} are believed dead again, and replaced`)
     }
   }
 

@@ -1,5 +1,6 @@
 /** What the leader asks of a scheduler; sched/ decides, this names the questions. */
 
+import type { Fitting } from '../../kernel/decisions.ts'
 import type { MachineReport } from '../../kernel/types.ts'
 import type { Closed } from '../../sched/board-machine.ts'
 import type { MakingRoom } from '../../sched/make-room.ts'
@@ -48,6 +49,8 @@ export interface Placer {
   everywhere(unit: string): readonly string[]
   /** Moves to better places as Rebalance= allows; they count as taken until `setUnit`. */
   rebalance(unit: string, movesMax: number): readonly Move[]
+  /** Which machines would have one more; undefined of a unit that is not placed anywhere. */
+  fitting(unit: string): Fitting | undefined
   /** The slots to give up first, for `count` fewer. */
   surplus(unit: string, count: number): readonly number[]
 }

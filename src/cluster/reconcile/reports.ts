@@ -17,10 +17,12 @@ export interface ReportsDeps {
   readonly ask: (machineId: string, signal: AbortSignal) => Promise<HostedReport>
   /** A machine said something new, of these units; undefined: it had said nothing before. */
   readonly changed: (machineId: string, units: readonly string[] | undefined) => void
+  /** A keeper there restarted this one; of one that does all the time, now and then. */
+  readonly restarted: (machineId: string, instance: HostedInstance) => void
 }
 
 /** By unit and slot. */
-type ToldInstances = ReadonlyMap<string, ReadonlyMap<number, HostedInstance>>
+type ToldInstances = ReadonlyMap<string, ReadonlyMap<number, ToldInstance>>
 
 interface Told {
   /** Undefined: it is to be asked again, whatever its number. */
@@ -43,6 +45,9 @@ class ToldInstance implements HostedInstance {
   readonly exclusive: boolean
   readonly phase: HostedPhase
   readonly why: string
+  readonly restarted: HostedInstance['restarted']
+  /** When a restart of it was told last. */
+  restartToldMs = Number.NEGATIVE_INFINITY
   readonly #clock: Clock
   readonly #sinceMs: number
 
@@ -54,6 +59,7 @@ class ToldInstance implements HostedInstance {
     this.exclusive = told.exclusive
     this.phase = told.phase
     this.why = told.why
+    this.restarted = told.restarted
     this.#clock = clock
     this.#sinceMs = clock.nowMs() - told.forMs
   }
@@ -62,6 +68,9 @@ class ToldInstance implements HostedInstance {
     return this.#clock.nowMs() - this.#sinceMs
   }
 }
+
+/** Of one instance, restarts are told so often at most. */
+const restartsToldMs = 10_000
 
 /** The others are asked with a later beat: all at once would keep everything else waiting. */
 const askedAtOnceMax = 256
@@ -136,6 +145,21 @@ export class Reports implements Disposable {
     }
   }
 
+  #tellRestarts(machineId: string, before: ToldInstances, now: ToldInstances): void {
+    const { clock, restarted } = this.#deps
+    for (const [unit, slots] of now) {
+      for (const [slot, instance] of slots) {
+        const earlier = before.get(unit)?.get(slot)
+        const known = earlier?.generation === instance.generation ? earlier : undefined
+        instance.restartToldMs = known?.restartToldMs ?? Number.NEGATIVE_INFINITY
+        const isNews = (instance.restarted?.times ?? 0) > (known?.restarted?.times ?? 0)
+        if (!isNews || clock.nowMs() - instance.restartToldMs < restartsToldMs) continue
+        instance.restartToldMs = clock.nowMs()
+        restarted(machineId, instance)
+      }
+    }
+  }
+
   /** A failure is no news: the next beat has it asked again. */
   async #ask(machineId: string): Promise<void> {
     const { clock, ask, changed } = this.#deps
@@ -143,12 +167,13 @@ export class Reports implements Disposable {
     try {
       const { sequence, instances } = await ask(machineId, limit.signal)
       const before = this.#told.get(machineId)
-      const byUnit = new Map<string, Map<number, HostedInstance>>()
+      const byUnit = new Map<string, Map<number, ToldInstance>>()
       for (const each of instances) {
-        const slots = byUnit.get(each.unit) ?? new Map<number, HostedInstance>()
+        const slots = byUnit.get(each.unit) ?? new Map<number, ToldInstance>()
         byUnit.set(each.unit, slots.set(each.slot, new ToldInstance(clock, each)))
       }
       const units = new Set(instances.filter(isRunning).map(({ unit }) => unit))
+      if (before !== undefined) this.#tellRestarts(machineId, before.instances, byUnit)
       this.#tell(machineId, { sequence, instances: byUnit, units })
       changed(machineId, before && changedUnits(before, byUnit))
     } catch {

@@ -1,5 +1,6 @@
 /** The public surface of the package: `import { connect } from 'holon'`. */
 export { type ErrorCode, errorCodes, HolonError, type Outcome } from '../../base/errors.ts'
+export type * from '../../kernel/decisions.ts'
 export type * from '../../kernel/kernel.ts'
 export type * from '../../kernel/log-types.ts'
 export type * from '../../kernel/secrets.ts'

@@ -1,13 +1,15 @@
-/** `holon events`: what was decided about the units of the fleet, and why, by time. */
+/** `holon events`: what was decided about units and seen of machines of the fleet, by time. */
 import { once } from 'node:events'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { EventPage, EventQuery, FleetEvent } from '../../../kernel/types.ts'
+import { HolonError } from '../../../base/errors.ts'
+import type { EventPage, EventQuery, FleetEvent } from '../../../kernel/decisions.ts'
 import type { CliContext } from '../context.ts'
 import { followWaitMs, PageReader } from '../page-reader.ts'
 import { printable } from '../ps/width.ts'
 import { isoTime } from '../time.ts'
 
 interface EventsOptions {
+  readonly machine?: string
   readonly follow?: boolean
   readonly lines?: number
   readonly output: 'short' | 'json' | 'jsonl'
@@ -18,8 +20,11 @@ const followTail = 10
 
 export function command(context: CliContext): Command {
   return new Command('events')
-    .description('Shows what was decided about units of the fleet, and why, by time.')
+    .description(
+      'Shows what was decided about units and seen of machines of the fleet, and why, by time.',
+    )
     .argument('[unit]')
+    .option('-m, --machine <name>', 'only what was seen of this machine, and wanted of it')
     .option('-f, --follow', 'go on with what is being decided')
     .option('-n, --lines <count>', 'only the last so many', parseCount)
     .addOption(
@@ -29,9 +34,15 @@ export function command(context: CliContext): Command {
     )
     .action(async (unit: string | undefined, options: EventsOptions) => {
       const follow = options.follow === true
+      const { machine: about } = options
+      if (unit !== undefined && about !== undefined) {
+        const message = 'events: either a unit or -m, not both; without them all is shown'
+        throw new HolonError('invalid_argument', message)
+      }
       const tail = options.lines ?? (follow ? followTail : undefined)
       const query: EventQuery = {
         ...(unit === undefined ? {} : { unit }),
+        ...(about === undefined ? {} : { about }),
         ...(tail === undefined ? {} : { tail }),
       }
       const reader = new PageReader<EventQuery, EventPage>(
@@ -42,9 +53,11 @@ export function command(context: CliContext): Command {
       const format = options.output === 'short' ? short : JSON.stringify
       for (let position = query; ; ) {
         const { events, cursor } = await reader.read(position, { follow })
-        if (unit !== undefined && events.length === 0 && tail !== 0 && position === query) {
+        const name = unit ?? about
+        if (name !== undefined && events.length === 0 && tail !== 0 && position === query) {
+          const listing = about === undefined ? 'list-units' : 'machines'
           context.stderr.write(
-            `holon: nothing is recorded of ${unit}; \`holon list-units\` shows what there is\n`,
+            `holon: nothing is recorded of ${name}; \`holon ${listing}\` shows what there is\n`,
           )
         }
         const text = events.map((event) => `${format(event)}\n`).join('')
@@ -55,8 +68,9 @@ export function command(context: CliContext): Command {
     })
 }
 
-function short({ atMs, machine, unit, instance = unit, what, why }: FleetEvent): string {
-  return printable(`${isoTime(atMs)} ${machine} ${instance}: ${what}: ${why}`)
+function short({ atMs, machine, unit, instance, about, what, why }: FleetEvent): string {
+  const subject = instance ?? unit ?? about
+  return printable(`${isoTime(atMs)} ${machine} ${subject}: ${what}: ${why}`)
 }
 
 function parseCount(text: string): number {

@@ -6,11 +6,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Command } from 'commander'
 import { HolonError } from '../../../base/errors.ts'
+import type { EventPage, EventQuery, FleetEvent } from '../../../kernel/decisions.ts'
 import type { System, Unit } from '../../../kernel/kernel.ts'
 import type {
-  EventPage,
-  EventQuery,
-  FleetEvent,
   FleetPart,
   InstanceStatus,
   MissingMachine,
@@ -101,6 +99,13 @@ class Fleet {
         status: this.#look(),
         decisions: [{ atMs: 1, machine: 'n1', what: 'place on n2', why: 'it has room' }],
         next: this.next,
+        fitting: {
+          ...{ machines: 9, fitting: 3 },
+          refusals: [
+            { why: 'not disk=ssd', count: 5, examples: ['a', 'b'].map((machine) => ({ machine })) },
+            { why: 'cordoned', count: 1, examples: [{ machine: 'c', detail: 'so' }] },
+          ],
+        },
       }),
       logs: async () => ({ entries: [], cursor: '', atEnd: true, missing: [] }),
     }
@@ -343,6 +348,8 @@ test('why tells where each instance is, and why there', async () => {
   const { out } = await new Fleet(unit).run(why, 'web')
   assert.match(out, /\n {2}web\.service\/2 on n2: here because it has room\n/)
   assert.match(out, /place on n2: it has room/)
+  assert.match(out, /\nWhere one more could be: on 3 of 9 machines\n/)
+  assert.match(out, /\n {2}not on 5, not disk=ssd \(a, b, …\)\n {2}not on 1, cordoned \(c: so\)\n/)
   const one = await new Fleet(unit).run(why, 'web/2')
   assert.doesNotMatch(one.out, /web\.service\/1/)
 })
@@ -358,14 +365,29 @@ test('why of an instance is about that one, and says when nothing is recorded of
 })
 
 test('why of a machine tells what is wanted of it and what of the fleet is there', async () => {
-  const { out, status } = await new Fleet(web(['n1', 'n2'])).run(why, 'n2')
+  const told = (about: string) => {
+    const seen = { atMs: 0, machine: 'n1', about, what: 'silent', why: 'it is not heard of' }
+    return [{ events: [seen], cursor: 'c' }]
+  }
+  const fleet = new Fleet(web(['n1', 'n2']))
+  fleet.pages = told('n2')
+  const { out, status } = await fleet.run(why, 'n2')
+  assert.match(out, /\nWhat led here:\n {2}\S+ \S+ n1 n2: silent: it is not heard of\n/)
+  assert.deepEqual(fleet.queries, [{ about: 'n2' }])
   assert.match(out, /^n2 is up\n {2}draining since .*, asked by uid 0\n/)
   assert.match(out, /\n {2}web\.service\/2: here because it has room\n/)
   assert.doesNotMatch(out, /web\.service\/1/)
   assert.equal(status, 0)
-  const { instances } = JSON.parse((await new Fleet(web(['n2'])).run(why, 'n2', '--json')).out)
-  assert.equal(instances.length, 1)
-  await assert.rejects(new Fleet(web([])).run(why, 'n7'), {
+  const other = new Fleet(web(['n2']))
+  other.pages = told('n2')
+  const { instances, decisions } = JSON.parse((await other.run(why, 'n2', '--json')).out)
+  assert.deepEqual([instances.length, decisions.length], [1, 1])
+  const gone = new Fleet(web([]))
+  gone.pages = [...told('n6'), ...told('n6')]
+  assert.match((await gone.run(why, 'n6')).out, /^n6 is not in the fleet\n(.*\n)*.*: silent: /)
+  const unknown = new Fleet(web([]))
+  unknown.pages = [{ events: [], cursor: 'c' }]
+  await assert.rejects(unknown.run(why, 'n7'), {
     code: 'not_found',
     message: 'there is no unit "n7"; nor is there a machine "n7", see `holon machines`',
   })

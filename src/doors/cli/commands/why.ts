@@ -1,8 +1,9 @@
 /** `holon why UNIT|MACHINE`: the recorded decisions that led here, and what comes next. */
 import { Command } from 'commander'
-import { HolonError } from '../../../base/errors.ts'
+import { asHolonError, HolonError } from '../../../base/errors.ts'
+import type { Decision, Fitting, WhyAnswer } from '../../../kernel/decisions.ts'
 import type { System } from '../../../kernel/kernel.ts'
-import type { MachineInfo, UnitListing, UnitStatus, WhyAnswer } from '../../../kernel/types.ts'
+import type { MachineInfo, UnitListing, UnitStatus } from '../../../kernel/types.ts'
 import type { CliContext } from '../context.ts'
 import { placeText, rolloutText } from '../fleet-part.ts'
 import { reportIncomplete } from '../missing.ts'
@@ -33,6 +34,24 @@ export function command(context: CliContext): Command {
     })
 }
 
+/** A machine of the fleet; of one that is gone only what is recorded. */
+type KnownMachine = Pick<MachineInfo, 'name'> & Partial<MachineInfo>
+
+/** What is recorded of a machine; nothing where the state does not answer, or there is none. */
+async function seenOf(
+  system: System,
+  about: string,
+  signal: AbortSignal,
+): Promise<readonly Decision[]> {
+  try {
+    return (await system.events({ about }, { signal })).events
+  } catch (error) {
+    const { code } = asHolonError(error)
+    if (code !== 'unsupported' && code !== 'unavailable') throw error
+    return []
+  }
+}
+
 const json = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`
 
 /** A unit, or else a machine of that name. */
@@ -40,7 +59,7 @@ async function findAsked(
   system: System,
   text: string,
   signal: AbortSignal,
-): Promise<UnitArgument | { readonly machine: MachineInfo }> {
+): Promise<UnitArgument | { readonly machine: KnownMachine }> {
   try {
     return await resolveUnit(system, text, { signal, load: false })
   } catch (error) {
@@ -48,6 +67,7 @@ async function findAsked(
     const { machines } = await system.machines({ signal })
     const machine = machines.find(({ name }) => name === text)
     if (machine !== undefined) return { machine }
+    if ((await seenOf(system, text, signal)).length > 0) return { machine: { name: text } }
     const quoted = JSON.stringify(text)
     const message = `${error.message}; nor is there a machine ${quoted}, see \`holon machines\``
     throw new HolonError('not_found', message, { details: error.details, cause: error })
@@ -73,16 +93,32 @@ function formatWhy(context: CliContext, answer: WhyAnswer, instance: string | un
   )
   lines.push('', 'What led here:')
   if (decisions.length === 0) lines.push('  nothing is recorded')
-  for (const d of decisions) {
-    const about = d.instance === undefined ? answer.unit : d.instance
-    lines.push(`  ${isoTime(d.atMs)} ${d.machine} ${about}: ${d.what}: ${d.why}`)
-  }
+  lines.push(...decisions.map((d) => decisionLine({ about: answer.unit, ...d })))
+  if (answer.fitting !== undefined) lines.push('', ...fittingLines(answer.fitting))
   const next = answer.next.filter(
     (line) =>
       instance === undefined || line.startsWith(`${instance}:`) || line.startsWith(`${instance} `),
   )
   if (next.length > 0) lines.push('', 'What comes next:', ...next.map((line) => `  ${line}`))
   return `${lines.join('\n')}\n`
+}
+
+function decisionLine({ atMs, machine, instance, about, what, why }: Decision): string {
+  return `  ${isoTime(atMs)} ${machine} ${instance ?? about}: ${what}: ${why}`
+}
+
+/** Where it is not, and why: machines counted by what refuses them. */
+function fittingLines({ machines, fitting, refusals }: Fitting): readonly string[] {
+  return [
+    `Where one more could be: on ${fitting} of ${machines} machines`,
+    ...refusals.map(({ why, count, examples }) => {
+      const named = examples.map(({ machine, detail }) =>
+        detail === undefined ? machine : `${machine}: ${detail}`,
+      )
+      const more = count > examples.length ? ', …' : ''
+      return `  not on ${count}, ${why} (${named.join(', ')}${more})`
+    }),
+  ]
 }
 
 interface Place {
@@ -103,28 +139,36 @@ function placesOf({ name, fleet }: UnitStatus): readonly Place[] {
 
 async function explainMachine(
   context: CliContext,
-  machine: MachineInfo,
+  machine: KnownMachine,
   options: { readonly json?: boolean },
   signal: AbortSignal,
 ): Promise<void> {
-  const listing = await (await context.system()).units({ signal })
+  const system = await context.system()
   const { name } = machine
+  const [listing, decisions] = await Promise.all([
+    system.units({ signal }),
+    seenOf(system, name, signal),
+  ])
   const places = listing.units.flatMap(placesOf)
   const here = places.filter((place) => place.machine === name || place.next === name)
   const text = options.json
-    ? json({ machine, instances: here })
-    : formatMachine(context, machine, here, listing)
+    ? json({ machine, instances: here, decisions })
+    : formatMachine(context, machine, { here, decisions, listing })
   context.stdout.write(text)
   reportIncomplete(context, listing)
 }
 
 function formatMachine(
   context: CliContext,
-  { name, status, intent }: MachineInfo,
-  here: readonly Place[],
-  { units }: UnitListing,
+  { name, status, intent }: KnownMachine,
+  found: {
+    readonly here: readonly Place[]
+    readonly decisions: readonly Decision[]
+    readonly listing: UnitListing
+  },
 ): string {
-  const lines = [`${name} is ${status}`]
+  const { here, decisions, listing } = found
+  const lines = [status === undefined ? `${name} is not in the fleet` : `${name} is ${status}`]
   if (intent !== undefined) {
     const since = `${isoTime(intent.sinceMs)} (${ago(context.clock.wallMs() - intent.sinceMs)})`
     lines.push(`  ${intent.wish} since ${since}, asked by ${intent.by}`)
@@ -135,7 +179,8 @@ function formatMachine(
     const text = place.machine === name ? place.text : `to take over from ${place.machine}`
     lines.push(`  ${place.name}: ${text}`)
   }
-  const waiting = units.flatMap(({ fleet }) => fleet?.waiting ?? [])
+  if (decisions.length > 0) lines.push('', 'What led here:', ...decisions.map(decisionLine))
+  const waiting = listing.units.flatMap(({ fleet }) => fleet?.waiting ?? [])
   if (waiting.length > 0) lines.push('', 'What waits:', ...waiting.map((line) => `  ${line}`))
   return `${lines.join('\n')}\n`
 }
