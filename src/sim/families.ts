@@ -1,6 +1,7 @@
 /** The kinds of simulations, by name: each makes a whole one of nothing but a seed. */
 import { simulateDrain } from './drain.ts'
 import { simulateLeases } from './leases.ts'
+import { simulateLeave } from './leave.ts'
 import { simulateLoss } from './loss.ts'
 import { simulateOrder } from './order.ts'
 import { simulateOutage } from './outage.ts'
@@ -13,6 +14,7 @@ export const families = {
   chaos: (seed: number) => simulateSeed(seed),
   links: (seed: number) => simulateSeed(seed, { wired: true }),
   lease: simulateLeases,
+  leave: simulateLeave,
   loss: simulateLoss,
   drain: simulateDrain,
   outage: simulateOutage,

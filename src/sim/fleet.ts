@@ -40,6 +40,9 @@ export interface Trap {
   readonly delayMs: number
 }
 
+/** By the watch on the state. */
+const heardLateMsMax = 1_000
+
 export class SimFleet implements Engine {
   readonly world: World
   readonly network: Network
@@ -51,6 +54,8 @@ export class SimFleet implements Engine {
   weather: EngineWeather = { ...goodEngine }
   readonly #byId: ReadonlyMap<string, SimMachine>
   readonly #records: readonly MachineRecord[]
+  /** By machine, which ones are in the fleet as far as it has heard; absent: all. */
+  readonly #members = new Map<string, readonly MachineRecord[]>()
   readonly #keepers: readonly string[]
   #isEngineDown = false
   /** By machine, whether it reaches the engine, until something changes. */
@@ -125,6 +130,25 @@ export class SimFleet implements Engine {
     }
   }
 
+  /** It is no machine of the fleet any more; others hear of that one by one, and know it no more. */
+  remove(machineId: string): void {
+    this.world.note(`${machineId} is no machine of the fleet any more`)
+    for (const { id } of this.machines) {
+      if (id === machineId) continue
+      this.world.after(this.world.between(1, heardLateMsMax), () => {
+        const members = this.#members.get(id) ?? this.#records
+        this.#members.set(
+          id,
+          members.filter((each) => each.machineId !== machineId),
+        )
+        this.network.cut([
+          [id, machineId],
+          [machineId, id],
+        ])
+      })
+    }
+  }
+
   decided(txn: CheckedTxn, decision: Decision): void {
     this.checks.decided(txn, decision)
   }
@@ -196,7 +220,7 @@ export class SimFleet implements Engine {
         programs,
         size: { cpus, memoryBytes },
         wired,
-        machines: () => this.#records,
+        machines: () => this.#members.get(machineId) ?? this.#records,
         keepers: () => this.#keepers,
         door: (to, caller) => this.machine(to)?.door(caller) ?? { kind: 'silent' },
         changed: () => this.#changed(),
