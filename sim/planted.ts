@@ -40,7 +40,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     'const lease = exclusive && held !== undefined ? { lease: held } : {}',
     'const lease = {}',
   ]),
-  bug('the lease counts from the acknowledgement', 'lease', 900, [
+  bug('the lease counts from the acknowledgement', 'lease', 300, [
     `${lease}/holder.ts`,
     `    this.#since = sentAt
     this.#arm()
@@ -318,5 +318,10 @@ export const plantedBugs: readonly PlantedBug[] = [
     `${reconcile}/plan-moves.ts`,
     " && rules.partition !== 'at-most'",
     '',
+  ]),
+  bug('what must not run twice is taken at once from a machine that left', 'leave', 100, [
+    `${reconcile}/unit-view.ts`,
+    'if (record.claim === undefined) return true',
+    "if (record.claim === undefined || this.context.presence(record.machineId) === 'gone') return true",
   ]),
 ]

@@ -1,4 +1,5 @@
 /** What goes wrong, and what operators want meanwhile: all of it decided by the seed. */
+import { leaseTimes } from '../cluster/lease/times.ts'
 import type { SimFleet } from './fleet.ts'
 import type { SimMachine } from './machine.ts'
 import { scaleMax, someText, type UnitName } from './texts.ts'
@@ -12,6 +13,8 @@ export interface FaultMix {
   readonly freezeAgent: number
   /** Something happens to a machine in the middle of a call to the state. */
   readonly midCall: number
+  /** An answer comes as late as it is waited for, and its machine is cut off meanwhile. */
+  readonly lateAnswer: number
   readonly cut: number
   readonly cutOneWay: number
   readonly partition: number
@@ -31,6 +34,7 @@ export const everyFault: FaultMix = {
   freeze: 3,
   freezeAgent: 2,
   midCall: 6,
+  lateAnswer: 0,
   cut: 2,
   cutOneWay: 2,
   partition: 2,
@@ -112,8 +116,11 @@ export class Faults {
     const at = world.between(0, 1)
     if (at < leaderShare) return this.#fleet.leader() ?? world.pick(machines)
     if (at > leaderShare + holderShare) return world.pick(machines)
-    const holds = machines.filter(({ agent }) => agent?.work.lease.held !== undefined)
-    return world.pick(holds) ?? world.pick(machines)
+    return world.pick(this.#holders()) ?? world.pick(machines)
+  }
+
+  #holders(): readonly SimMachine[] {
+    return this.#fleet.machines.filter(({ agent }) => agent?.work.lease.held !== undefined)
   }
 
   /** What each kind of fault does to a machine, and when it ends. */
@@ -130,6 +137,7 @@ export class Faults {
     freeze: (machine, ms) => this.#freeze(machine, 'machine', ms),
     freezeAgent: (machine, ms) => this.#freeze(machine, 'agent', ms),
     midCall: (_, ms) => this.#midCall(ms),
+    lateAnswer: () => this.#lateAnswer(),
     cut: (machine, ms) => this.#cut(machine.id, 'both', ms),
     cutOneWay: (machine, ms) => this.#cut(machine.id, this.#world.pick(['to', 'from']), ms),
     partition: (_, ms) => this.#partition(ms),
@@ -181,6 +189,17 @@ export class Faults {
     const isAnswer = moment === 'decided' || moment === 'text'
     const delayMs = world.between(0, isAnswer ? answerLateMsMax : lateMsMax)
     this.#fleet.trap(moment, { happens, delayMs })
+  }
+
+  /** To one that holds a lease, which is mostly the answer to its renewal. */
+  #lateAnswer(): void {
+    const world = this.#world
+    const id = world.pick(this.#holders())?.id
+    if (id === undefined) return
+    const delayMs = world.between(1.4, 2) * leaseTimes.renewMs
+    const forMs = world.between(10_000, 20_000)
+    const happens = () => this.#later(forMs, this.#fleet.partition([id]))
+    this.#fleet.trap('decided', { of: id, happens, delayMs })
   }
 
   #freeze(machine: SimMachine, what: 'machine' | 'agent', ms: number): void {

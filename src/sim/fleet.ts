@@ -35,6 +35,8 @@ export interface FleetOptions {
 
 /** Something that happens in the middle of a call to the state. */
 export interface Trap {
+  /** Absent: whichever machine comes there next. */
+  readonly of?: string
   readonly happens: (machine: SimMachine) => void
   /** How much later what is on its way at that moment arrives. */
   readonly delayMs: number
@@ -130,7 +132,7 @@ export class SimFleet implements Engine {
     }
   }
 
-  /** It is no machine of the fleet any more; others hear of that one by one, and know it no more. */
+  /** It is no machine of the fleet any more; the others hear of that one by one. */
   remove(machineId: string): void {
     this.world.note(`${machineId} is no machine of the fleet any more`)
     for (const { id } of this.machines) {
@@ -157,12 +159,13 @@ export class SimFleet implements Engine {
     const trap = this.#traps.get(moment)
     const machine = this.machine(machineId)
     if (trap === undefined || machine === undefined) return 0
+    if (trap.of !== undefined && trap.of !== machineId) return 0
     this.#traps.delete(moment)
     trap.happens(machine)
     return trap.delayMs
   }
 
-  /** For the machine that comes to that moment next. */
+  /** For the machine that comes to that moment next, or next of all that come there. */
   trap(moment: StateMoment, trap: Trap): void {
     this.#traps.set(moment, trap)
   }

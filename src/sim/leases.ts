@@ -10,6 +10,7 @@ const faults: FaultMix = {
   ...everyFault,
   crash: 1,
   midCall: 12,
+  lateAnswer: 6,
   partition: 0,
   engineDown: 0,
   flap: 3,

@@ -25,6 +25,7 @@ for (const [family, count] of [
   ['lease', 100],
   ['loss', 150],
   ['drain', 50],
+  ['leave', 100],
   ['silence', 20],
   ['order', 50],
   ['outage', 2],
