@@ -119,7 +119,6 @@ export class ScaleFleet implements Engine {
       leader.gate.enter(() => {
         for (const [{ record }, beat] of beats) {
           leader.liveness.beatFrom(record.machineId, beat)
-          leader.control.heard(record.machineId, beat.sequence)
         }
       })
     }
@@ -158,6 +157,7 @@ export class Leader implements Disposable {
       machines: () => records,
       keepers: () => keepers,
       beat: () => ({ ...own().beat, fitness: this.control.fitness }),
+      beatCame: (machineId, { sequence }) => this.control.heard(machineId, sequence),
       keeperSilent: () => {},
       changed: (machineId) => this.control.controller.machineChanged(machineId),
     })

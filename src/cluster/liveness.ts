@@ -3,7 +3,7 @@
  * say who is missing, never to give away what must not run twice.
  *
  * Every machine tells those that keep the state, twice a second, that it is there and how it is
- * (a beat). A keeper that has not heard of one for `beatAskMs` asks it directly and asks another
+ * (a beat). Of two keepers only one calls, and the other's beat is the answer. A keeper that has not heard of one for `beatAskMs` asks it directly and asks another
  * machine whether it reaches it; when both fail and the silence is `beatSilenceMs` long it is
  * suspect, and down after `suspectMs`. Any sign of life makes it up again.
  *
@@ -38,6 +38,8 @@ export interface LivenessDeps {
   /** Ids of the machines that are told. */
   readonly keepers: () => readonly string[]
   readonly beat: () => Beat
+  /** A beat of that machine came. */
+  readonly beatCame: (machineId: string, beat: Beat) => void
   /** A machine that keeps the state did not take a beat in time. */
   readonly keeperSilent: (machineId: string) => void
   /** A machine is seen differently than before. */
@@ -61,11 +63,15 @@ interface Watched {
 /** An answer of a keeper serves for so long. */
 const cacheMs = 1_000
 const keeperTimeoutMs = 700
+/** Whose beat was answered has ours for so long: until the next one should have come. */
+const answerServesMs = 1.5 * limits.beatIntervalMs
 
 export class Liveness implements Disposable {
   readonly #deps: LivenessDeps
   readonly #watched = new Map<string, Watched>()
   readonly #beating = new Set<string>()
+  /** When a keeper's beat was answered last. */
+  readonly #answeredMs = new Map<string, number>()
   /** Keepers that did not take the last beat in time. */
   readonly #silent = new Set<string>()
   readonly #life = new AbortController()
@@ -88,9 +94,18 @@ export class Liveness implements Disposable {
     this.#looks?.[Symbol.dispose]()
   }
 
-  beatFrom(machineId: string, { report, fitness }: Beat): void {
-    this.heard(machineId, report)
-    this.#watch(machineId).fitness = fitness
+  /** A beat came. The answer to one that keeps the state, too, is this machine's own. */
+  beatFrom(machineId: string, beat: Beat): Beat | undefined {
+    this.#takeBeat(machineId, beat)
+    if (!this.#deps.keepers().includes(machineId)) return undefined
+    this.#answeredMs.set(machineId, this.#deps.clock.nowMs())
+    return this.#deps.beat()
+  }
+
+  #takeBeat(machineId: string, beat: Beat): void {
+    this.heard(machineId, beat.report)
+    this.#watch(machineId).fitness = beat.fitness
+    this.#deps.beatCame(machineId, beat)
   }
 
   /** Any sign of life. */
@@ -204,11 +219,20 @@ export class Liveness implements Disposable {
   #tell(): void {
     const { beat, clock, keepers, self } = this.#deps
     this.#beats = clock.timer(limits.beatIntervalMs, () => this.#tell(), { background: true })
-    const told = keepers().filter((keeper) => keeper !== self() && !this.#beating.has(keeper))
+    const isTold = (keeper: string) =>
+      keeper === self() || this.#beating.has(keeper) || this.#asksUs(keeper)
+    const told = keepers().filter((keeper) => !isTold(keeper))
     if (told.length === 0) return
     // Read from the kernel once for all of them.
     const news = beat()
     for (const keeper of told) void this.#beat(keeper, news)
+  }
+
+  /** Of two that keep the state the first by id calls, and the other one while it does not. */
+  #asksUs(keeper: string): boolean {
+    const { clock, self } = this.#deps
+    const answeredMs = this.#answeredMs.get(keeper) ?? Number.NEGATIVE_INFINITY
+    return keeper < self() && clock.nowMs() - answeredMs < answerServesMs
   }
 
   #look(): void {
@@ -224,8 +248,9 @@ export class Liveness implements Disposable {
     using limit = deadline(clock, limits.beatSilenceMs, this.#life.signal)
     try {
       const peer = await links.peer(keeper, limit.signal)
-      await peer.beat(news, limit)
+      const answer = await peer.beat(news, limit)
       links.seen(keeper)
+      if (answer !== undefined) this.#takeBeat(keeper, answer)
       this.#silent.delete(keeper)
     } catch {
       if (this.#life.signal.aborted) return

@@ -7,6 +7,7 @@ import { type Clock, deadline, sleep } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
+import { recent } from '../base/recent.ts'
 import { version } from '../base/version.ts'
 import { joinPath } from '../io/files.ts'
 import { globalAddresses } from '../io/network.ts'
@@ -71,6 +72,8 @@ export interface FleetMemberOptions {
 
 const firstRetryMs = 200
 const retryMaxMs = 5_000
+/** Beats carry a report that may be so old. */
+const reportMs = 900
 
 export class FleetMember implements AsyncDisposable {
   readonly identity: Identity
@@ -120,6 +123,7 @@ export class FleetMember implements AsyncDisposable {
     this.relay = new Relay({ clock, dial })
     const machines = () => this.members.all
     const keepers = () => this.members.stateKeepers
+    const ownReport = recent(clock, reportMs, () => local.report())
     this.liveness = new Liveness({
       clock,
       random,
@@ -127,7 +131,8 @@ export class FleetMember implements AsyncDisposable {
       self: () => machineId,
       machines,
       keepers,
-      beat: () => this.#beat(),
+      beat: () => this.#beat(ownReport()),
+      beatCame: (id, beat) => this.units.beatFrom(id, beat),
       keeperSilent: (keeper) => this.keeping.leave(keeper),
       changed: (id) => this.units.machineChanged(id),
     })
@@ -165,7 +170,7 @@ export class FleetMember implements AsyncDisposable {
         self: () => this.self,
         machines,
         keepers,
-        ownReport: () => local.report(),
+        ownReport,
         placer: () => new Scheduler(random),
         seed: identity.clusterId,
         report,
@@ -218,13 +223,9 @@ export class FleetMember implements AsyncDisposable {
     return this.members.byId(machineId)?.name ?? machineId
   }
 
-  #beat(): Beat {
+  #beat(report: Beat['report']): Beat {
     const { fitness, sequence } = this.units
-    return {
-      report: this.#deps.local.report(),
-      sequence,
-      ...(fitness === undefined ? {} : { fitness }),
-    }
+    return { report, sequence, ...(fitness === undefined ? {} : { fitness }) }
   }
 
   /** Where others should find this machine, as it is now. */

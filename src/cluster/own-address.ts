@@ -58,16 +58,22 @@ export class OwnAddress {
     const { clock, report, onGone } = this.#deps
     let said = ''
     let before = hostAddresses()
+    /** Of which is known that it is right while the addresses stay the same. */
+    let right: MachineRecord | undefined
     while (!signal.aborted) {
       const now = hostAddresses()
-      onGone(before.difference(now))
+      const isSame = now.size === before.size && now.isSubsetOf(before)
+      if (!isSame) onGone(before.difference(now))
       before = now
       try {
         using limit = deadline(clock, announceTimeoutMs, signal)
-        await this.#announce(limit.signal)
+        const record = this.#deps.record()
+        if (!isSame || record !== right) await this.#announce(limit.signal)
+        right = record
         said = ''
       } catch (error) {
         if (signal.aborted) return
+        right = undefined
         const text = asHolonError(error, 'say where this machine is').message
         if (text !== said) report(text)
         said = text

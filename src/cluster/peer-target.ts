@@ -48,9 +48,8 @@ export class PeerTarget implements Peer {
     return this.#deps.report()
   }
 
-  async beat(beat: Beat): Promise<void> {
-    this.#deps.liveness.beatFrom(this.#machineId, beat)
-    this.#deps.units.beatFrom(this.#machineId, beat)
+  async beat(beat: Beat): Promise<Beat | undefined> {
+    return this.#deps.liveness.beatFrom(this.#machineId, beat)
   }
 
   async hosted(): Promise<HostedReport> {

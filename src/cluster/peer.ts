@@ -67,8 +67,11 @@ export interface Peer {
   part(caller: PeerCaller, options: CallOptions): Promise<MachinePart>
   /** Idempotent. */
   report(options: CallOptions): Promise<MachineReport>
-  /** "I am alive, and this is how I am." Idempotent. */
-  beat(beat: Beat, options: CallOptions): Promise<void>
+  /**
+   * "I am alive, and this is how I am." The answer is the same of the called machine, to one that
+   * keeps the state. Idempotent.
+   */
+  beat(beat: Beat, options: CallOptions): Promise<Beat | undefined>
   /** What it runs for the fleet, with the number that its beats carry. Idempotent. */
   hosted(options: CallOptions): Promise<HostedReport>
   /** What is held back, and why; `unsupported` unless this machine leads. Idempotent. */

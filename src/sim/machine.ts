@@ -217,6 +217,7 @@ export class SimMachine {
         sequence: agent.sequence,
         ...(agent.control === undefined ? {} : { fitness: agent.control.fitness }),
       }),
+      beatCame: (machineId, { sequence }) => agent.control?.heard(machineId, sequence),
       changed: (machineId) => {
         this.#note(`sees ${machineId} ${liveness.presence(machineId).up ? 'up' : 'silent'}`)
         agent.control?.controller.machineChanged(machineId)
@@ -319,10 +320,7 @@ export class SimMachine {
 
   #peer(agent: Agent, caller: string): SimPeer {
     return {
-      beat: async (beat) => {
-        agent.liveness.beatFrom(caller, beat)
-        agent.control?.heard(caller, beat.sequence)
-      },
+      beat: async (beat) => agent.liveness.beatFrom(caller, beat),
       report: async () => this.#reportNow(agent.clock),
       reaches: async (machineId, { signal }) =>
         (await agent.liveness.probe(machineId, signal)) !== undefined,
