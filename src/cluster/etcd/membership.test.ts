@@ -48,6 +48,12 @@ async function put(state: State, key: string, value: unknown): Promise<void> {
   assert.equal(result.kind, 'done', JSON.stringify(result))
 }
 
+async function readRevision(machine: BenchMachine, key: string): Promise<number | undefined> {
+  using bound = limit()
+  await using state = await machine.openEngine()
+  return (await state.get(key, bound))?.revision
+}
+
 async function readValue(machine: BenchMachine, key: string): Promise<unknown> {
   using bound = limit()
   await using state = await machine.openEngine()
@@ -65,6 +71,10 @@ test('Membership grows 1 → 3 → 5, replaces a dead member and comes back to 3
   await bench.add('n3', 'b')
   await bench.untilVoters(['n1', 'n2', 'n3'])
   for (const machine of bench.machines) assert.equal(await readValue(machine, 'fleet/x'), 1)
+  const before = await readRevision(first, engineKey)
+  await bench.round()
+  await bench.round()
+  assert.equal(await readRevision(first, engineKey), before, 'who only looks writes nothing')
   const record = parseEngineRecord(await readValue(first, engineKey))
   assert.deepEqual(
     record.members.map(({ machineId }) => machineId),

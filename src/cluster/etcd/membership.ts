@@ -8,6 +8,7 @@
  * `fleet/engine` by compare-and-set first, which needs a majority, and what two of them could
  * still both do is corrected by the next look.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { type Clock, deadline, sleep } from '../../base/clock.ts'
 import { asHolonError, HolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
@@ -119,7 +120,7 @@ export class Membership {
     const { api, state, machines } = this.#deps
     const status = await etcdStatus(api, options)
     if (status.leaderId === '0' || status.learner) return { kind: 'elsewhere' }
-    if (!this.#acts(status, await memberList(api, options))) return { kind: 'elsewhere' }
+    if (!(await this.#acts(status, options))) return { kind: 'elsewhere' }
     // Linearizable: this etcd has now applied every change of members that was ever acknowledged.
     await state.get(engineKey, options)
     const list = await memberList(api, options)
@@ -138,8 +139,9 @@ export class Membership {
    * The one that leads acts. When that one's machine is in the fleet no more, nobody hears it: then
    * the first of those that are takes it out.
    */
-  #acts(status: EtcdStatus, list: readonly EtcdMemberInfo[]): boolean {
+  async #acts(status: EtcdStatus, options: SignalOptions): Promise<boolean> {
     if (status.leaderId === status.memberId) return true
+    const list = await memberList(this.#deps.api, options)
     const machines = this.#deps.machines()
     const machineOf = ({ name }: EtcdMemberInfo) =>
       machines.find(({ machineId }) => machineId === name)
@@ -338,8 +340,9 @@ export class Membership {
         if (now !== undefined && now.era > era) {
           throw new HolonError('stale', 'the state was restored since: this etcd is of the past')
         }
-        const same = JSON.stringify(now) === JSON.stringify(next)
-        return same ? { kind: 'keep' } : { kind: 'put', value: next, schema: engineSchema }
+        return isDeepStrictEqual(now, next)
+          ? { kind: 'keep' }
+          : { kind: 'put', value: next, schema: engineSchema }
       },
       { ...options, writer },
     )

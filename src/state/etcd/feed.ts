@@ -202,7 +202,10 @@ class Upstream {
         await sleep(this.#clock, limits.stateWatchCheckMs, signal)
         if (this.#revision < known) return end(stalled())
         const had = this.#revision
-        const { revision, head } = await this.#store.read(() => [], { signal })
+        // What others have just heard serves, too, unless the stream is past it.
+        const heard = this.#store.lastRead(limits.stateWatchCheckMs)
+        const isNew = heard !== undefined && heard.revision >= had
+        const { revision, head } = isNew ? heard : await this.#store.read(() => [], { signal })
         if (head.root !== this.#root || revision < had) return end(this.lost)
         known = revision
       } catch (error) {

@@ -36,6 +36,7 @@ export class EtcdStore {
   readonly client: EtcdClient
   readonly #clock: Clock
   #head: Head | undefined
+  #lastRead: { readonly revision: number; readonly head: Head; readonly atMs: number } | undefined
 
   constructor(deps: StoreDeps, prefix: string) {
     this.#clock = deps.clock
@@ -89,9 +90,17 @@ export class EtcdStore {
         const now = this.learn(first ?? {})
         if (answer['succeeded'] !== true) continue
         const etcdRevision = Number(asObject(answer['header'])['revision'])
-        return { revision: now.revision, etcdRevision, head: now, ranges: rest }
+        const { revision } = now
+        if (!stale) this.#lastRead = { revision, head: now, atMs: this.#clock.nowMs() }
+        return { revision, etcdRevision, head: now, ranges: rest }
       }
     })
+  }
+
+  /** The last linearizable read, whoever asked for it, unless it is older than that. */
+  lastRead(maxAgeMs: number): Pick<ReadAnswer, 'revision' | 'head'> | undefined {
+    const last = this.#lastRead
+    return last !== undefined && this.#clock.nowMs() - last.atMs <= maxAgeMs ? last : undefined
   }
 
   /** The store's revision, linearizable. */
