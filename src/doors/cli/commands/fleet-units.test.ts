@@ -302,6 +302,14 @@ test('start, restart and enable --now tell what waits, and exit 1', async () => 
   assert.deepEqual(await up.run(verb('start'), 'web'), { out: '', err: '', status: 0 })
 })
 
+test('enable says how a unit of the fleet is started, unless it is', async () => {
+  const idle = new Fleet({ ...web([]), wanted: false })
+  const { out } = await idle.run(verb('enable'), 'web')
+  assert.equal(out, 'web.service is enabled; `holon start web.service` starts it.\n')
+  const started = await new Fleet(web(['n1'])).run(verb('enable'), 'web')
+  assert.equal(started.out, 'web.service is enabled.\n')
+})
+
 test('start tells that its change was taken back, but not an earlier one', async () => {
   const back = { from: 3, to: 2, status: 'failed', sinceMs: 9, why: 'exit-code' } as const
   const three = ['n1', 'n2', 'n3']

@@ -71,8 +71,11 @@ const verbs: Readonly<Record<string, Verb>> = {
     forOne: 'restart',
     now: 'start them now, too',
     act: async (context, { unit, earlier }, options, signal) => {
-      const { name } = await unit.enable({ signal })
-      context.stdout.write(`${name} is enabled.\n`)
+      const { name, scope, wanted } = await unit.enable({ signal })
+      // The fleet is never booted: nothing else would start it some day.
+      const isIdle = scope === 'fleet' && !wanted && !options.now
+      const hint = isIdle ? `; \`holon start ${name}\` starts it` : ''
+      context.stdout.write(`${name} is enabled${hint}.\n`)
       return options.now ? reportStart(context, await unit.start({ signal }), earlier) : 0
     },
   },
