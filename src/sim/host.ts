@@ -111,16 +111,22 @@ export class ProcessTable {
 
   /** It becomes ready, in time or not at all. */
   #begin(process: SimProcess): void {
-    const { readyMs, timeoutMs, fails, runsMs } = process.behaviour
+    const { readyMs, timeoutMs, fails } = process.behaviour
     const isTooSlow = timeoutMs > 0 && readyMs > timeoutMs
     this.#later(process, isTooSlow ? timeoutMs : readyMs, () => {
       if (process.phase !== 'starting') return
       if (isTooSlow) this.#end(process, 'failed', 'result timeout')
       else if (fails) this.#end(process, 'failed', 'result exit-code, status 1')
-      else this.#set(process, 'ready', '')
+      else this.#ready(process)
     })
+  }
+
+  /** What ends by itself does so after this, however long its machine stood still before. */
+  #ready(process: SimProcess): void {
+    const { runsMs } = process.behaviour
+    this.#set(process, 'ready', '')
     if (runsMs === undefined) return
-    this.#later(process, readyMs + runsMs, () => {
+    this.#later(process, runsMs, () => {
       if (process.phase === 'ready') this.#end(process, 'ended', 'result success')
     })
   }
