@@ -368,6 +368,7 @@ test('why of an instance is about that one, and says when nothing is recorded of
   const one = await fleet.run(why, 'web/1')
   assert.match(one.out, /What comes next:\n {2}web\.service\/1 is starting\n$/)
   assert.equal(one.err, '')
+  assert.equal((await fleet.run(why, 'web/10')).err, '', 'it waits')
   const none = await fleet.run(why, 'web/99')
   assert.match(none.err, /^holon: nothing is recorded of web\.service\/99; `holon status /)
 })

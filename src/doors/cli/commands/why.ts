@@ -74,9 +74,15 @@ async function findAsked(
   }
 }
 
-function isKnown({ status, decisions }: WhyAnswer, instance: string): boolean {
+function isKnown({ status, decisions, next }: WhyAnswer, instance: string): boolean {
   const there = [...placesOf(status), ...status.instances].some(({ name }) => name === instance)
-  return there || decisions.some((decision) => decision.instance === instance)
+  const waits = next.some((line) => isAbout(line, instance))
+  return there || waits || decisions.some((decision) => decision.instance === instance)
+}
+
+/** Whether a sentence is about that instance: "web.service/1: no machine fits". */
+function isAbout(line: string, instance: string): boolean {
+  return line.startsWith(`${instance}:`) || line.startsWith(`${instance} `)
 }
 
 function formatWhy(context: CliContext, answer: WhyAnswer, instance: string | undefined): string {
@@ -95,10 +101,7 @@ function formatWhy(context: CliContext, answer: WhyAnswer, instance: string | un
   if (decisions.length === 0) lines.push('  nothing is recorded')
   lines.push(...decisions.map((d) => decisionLine({ about: answer.unit, ...d })))
   if (answer.fitting !== undefined) lines.push('', ...fittingLines(answer.fitting))
-  const next = answer.next.filter(
-    (line) =>
-      instance === undefined || line.startsWith(`${instance}:`) || line.startsWith(`${instance} `),
-  )
+  const next = answer.next.filter((line) => instance === undefined || isAbout(line, instance))
   if (next.length > 0) lines.push('', 'What comes next:', ...next.map((line) => `  ${line}`))
   return `${lines.join('\n')}\n`
 }
