@@ -139,6 +139,10 @@ export const limits = {
   /** How long the machines that have the fleet's key are asked where a copy is at hand. */
   secretAskMs: 4_000,
   unitFileBytesMax: 256 * 1024,
+  /** Names of one unit on a shared port. */
+  portHostsMax: 64,
+  /** How long instances may have to finish what is under way. */
+  drainMsMax: 60 * 60_000,
   /** Values in one list of a calendar event, as systemd bounds it. */
   calendarPartsMax: 240,
   /** How late a timer may always be and not count as missed: the fleet may be choosing a leader. */

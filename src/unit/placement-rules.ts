@@ -69,6 +69,8 @@ export interface PlacementRules {
   readonly rebalance: RebalanceRule
   readonly rollout: RolloutStep
   readonly conditions: readonly MachineCondition[]
+  /** Its instances answer on a public port: every machine is told where they are. */
+  readonly serves: boolean
 }
 
 export const defaultRules: PlacementRules = {
@@ -86,6 +88,7 @@ export const defaultRules: PlacementRules = {
   rebalance: 'return',
   rollout: { kind: 'count', count: 1 },
   conditions: [],
+  serves: false,
 }
 
 /** How many of `instances` a rollout may have under way at once. */

@@ -66,6 +66,7 @@ test('[X-Holon] becomes rules of placement', () => {
       rebalance: 'load',
       rollout: { kind: 'percent', percent: 25 },
       conditions: [],
+      serves: false,
     },
   )
   assert.deepEqual(rules('Global=yes', 'PerNode=2', 'Rollout=3'), {

@@ -226,6 +226,7 @@ export function isApart(settings: PlacementSettings, name: string): boolean {
 export function makePlacement(
   settings: PlacementSettings,
   conditions: readonly MachineCondition[],
+  serves: boolean,
 ): PlacementRules {
   const { machineId, minInstances, maxInstances, unitName } = settings
   const alternatives = [...settings.metadata].map(([key, values]) => `${key}=${values.join('|')}`)
@@ -251,5 +252,6 @@ export function makePlacement(
     rebalance: settings.rebalance ?? defaultRules.rebalance,
     rollout: settings.rollout ?? defaultRules.rollout,
     conditions: [...conditions, ...own],
+    serves,
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { CommandLine } from './command-line.ts'
 import type { PlacementRules } from './placement-rules.ts'
+import type { PortTerms } from './port-terms.ts'
 
 export const serviceTypes = ['simple', 'exec', 'oneshot', 'notify', 'notify-reload'] as const
 export type ServiceType = (typeof serviceTypes)[number]
@@ -133,6 +134,8 @@ export interface ServiceUnit {
   readonly credentials: readonly CredentialEntry[]
   /** How many instances, where, and what a machine must meet for one. */
   readonly placement: PlacementRules
+  /** How it is reached from outside, if it is. */
+  readonly serves?: PortTerms
   /** On other services, in the order of the file; those on targets of a booted host fall out. */
   readonly dependencies: readonly UnitDependency[]
 }

@@ -10,6 +10,7 @@ import { parseAssignments } from './environment.ts'
 import type { DirectiveLine } from './parse.ts'
 import type { MachineCondition } from './placement-rules.ts'
 import { applyPlacement, emptyPlacement, type PlacementSettings } from './placement-settings.ts'
+import { applyPort, isPortDirective, type PortSettings } from './port-terms.ts'
 import {
   type CommandPhase,
   type CredentialEntry,
@@ -77,6 +78,7 @@ export interface Settings {
   conditions: MachineCondition[]
   /** What [X-Holon] says. */
   placement: PlacementSettings
+  port: PortSettings
   dependencies: UnitDependency[]
 }
 
@@ -89,6 +91,7 @@ export function emptySettings(unitName: string): Settings {
     credentials: new Map(),
     conditions: [],
     placement: emptyPlacement(unitName),
+    port: { hosts: [] },
     dependencies: [],
   }
 }
@@ -103,7 +106,11 @@ export function applySetting(settings: Settings, line: DirectiveLine): Outcome {
     return bad('the value is empty')
   const unknown = checkSpecifiers(line.value)
   if (unknown !== undefined && !hasNoSpecifiers.has(line.name)) return bad(unknown)
-  if (canonicalSection(line.section) === 'X-Holon') return applyPlacement(settings.placement, line)
+  if (canonicalSection(line.section) === 'X-Holon') {
+    return isPortDirective(line.name)
+      ? applyPort(settings.port, line, settings.placement.unitName)
+      : applyPlacement(settings.placement, line)
+  }
   if (kind === 'conditions') return applyCondition(settings, line)
   const handler = handlers[line.name]
   if (handler === undefined) return bad('this directive has no handler')

@@ -280,7 +280,7 @@ test('loadUnit() refuses values it cannot read, with file and line', () => {
     ['[Timer]\nOnCalendar=daily', /:4: OnCalendar=: \[Timer\] belongs into .timer files/],
     ['[X-Holon]\nInstances=0', /to run none, stop the unit/],
     [`[X-Holon]\nInstances=${limits.unitInstancesMax + 1}`, /no whole number from 1 to/],
-    ['[X-Holon]\nPort=80', /come later/],
+    ['[X-Holon]\nExecutor=systemd', /comes later/],
   ]
   for (const [lines, message] of wrong) assert.match(refusedService(lines), message, lines)
   assert.match(

@@ -16,6 +16,7 @@ import {
 import type { ParsedUnitFile, UnitProblem } from './parse.ts'
 import { placementContradictions } from './placement-contradictions.ts'
 import { makePlacement } from './placement-settings.ts'
+import { makePortTerms, portContradiction } from './port-terms.ts'
 import { commandPhases, type ServiceUnit } from './service-unit.ts'
 import { applySetting, emptySettings, type Settings } from './settings.ts'
 import { unitNameError } from './unit-name.ts'
@@ -102,6 +103,8 @@ function contradictions(
     const written = parsed.directives.findLast(({ name }) => directives.includes(name))
     problems.push(at(written?.name ?? 'Instances', message))
   }
+  const port = portContradiction(settings.port, type)
+  if (port !== undefined) problems.push(at(port.directive, port.message))
   // Whatever is left behind would run on past the machine's lease.
   const endsAll = killMode === 'control-group' || killMode === 'mixed'
   if (settings.placement.partition === 'at-most' && !(endsAll && settings.sendSigkill !== false)) {
@@ -137,6 +140,7 @@ function makeUnit(name: string, settings: Settings): ServiceUnit {
   const { user, group, workingDirectory } = settings
   const type = typeOf(settings)
   const watchdogMs = type === 'oneshot' ? 0 : (settings.watchdogMs ?? 0)
+  const serves = makePortTerms(settings.port)
   const unlimitedStarts = settings.startLimitMs === 0 || settings.startLimitBurst === 0
   return {
     name,
@@ -165,7 +169,8 @@ function makeUnit(name: string, settings: Settings): ServiceUnit {
     environment: settings.environment,
     environmentFiles: settings.environmentFiles,
     credentials: [...settings.credentials.values()],
-    placement: makePlacement(settings.placement, settings.conditions),
+    placement: makePlacement(settings.placement, settings.conditions, serves !== undefined),
+    ...(serves === undefined ? {} : { serves }),
     // systemd, too, passes over what a unit says of itself.
     dependencies: settings.dependencies.filter(({ unit }) => unit !== name),
   }

@@ -61,6 +61,31 @@ export const holonSection: readonly Directive[] = [
       'How many instances at a time get a changed unit: `2`, or a share as `25%`. 1 if not given.',
     ],
     [
+      'Port',
+      'number',
+      'A public port on every machine, balanced over the instances that are ready, those of the same machine first. Each instance listens on a port of its own, `$PORT`.',
+    ],
+    [
+      'Protocol',
+      'choice',
+      'What is balanced: connections (`tcp`, if not given), connections that begin with a line of the PROXY protocol (`proxy`), or requests (`http`).',
+    ],
+    [
+      'Host',
+      'words',
+      'Only requests for these names, like `app.example.com` or `*.example.com`, so that several units share a port. `Protocol=http` follows.',
+    ],
+    [
+      'Health',
+      'text',
+      'An instance is ready while a GET of this path, like `/healthz`, is answered with a status below 400; if not given, once it accepts connections, or says so with `Type=notify`.',
+    ],
+    [
+      'Drain',
+      'time span',
+      'An instance that is to stop gets no more requests, and has so long to finish those under way; 10 s if not given.',
+    ],
+    [
       'MachineID',
       'text',
       "Fleet's: only on the machine with this /etc/machine-id; or else Require=name=….",
@@ -72,9 +97,6 @@ export const holonSection: readonly Directive[] = [
       "Fleet's form of Require=: `region=eu-west` and so on; of several values of one name, one must hold.",
     ],
     ['Conflicts', 'units', "Fleet's name of Apart=."],
-  ]),
-  ...refused('X-Holon', 'ports balanced over the machines come later', [
-    ['Port', 'number', 'A public port, balanced over the instances.'],
   ]),
   ...refused('X-Holon', 'handing units to systemd comes later', [
     ['Executor', 'choice', 'Whether Holon or systemd runs it.'],
