@@ -1,7 +1,7 @@
 /**
  * Bundles the entry points into dist/, which is replaced as a whole at the end, so that commands can
- * go on meanwhile: the CLI and the agent as one file each (one read, one compile, cached code), the
- * SDK and the simulation as modules with their types. `holon up` and `npm pack` call it.
+ * go on meanwhile: the CLI, the agent and the front as one file each (one read, one compile, cached
+ * code), the SDK and the simulation as modules with their types. `holon up` and `npm pack` call it.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
@@ -41,6 +41,12 @@ await Promise.all([
     ...pinned,
     entryPoints: ['src/agent/main.ts'],
     outfile: join(out, 'agent.cjs'),
+    format: 'cjs',
+  }),
+  build({
+    ...pinned,
+    entryPoints: ['src/front/main.ts'],
+    outfile: join(out, 'front.cjs'),
     format: 'cjs',
   }),
   build({

@@ -69,6 +69,7 @@ export class Agent implements AsyncDisposable {
     this.#ends.use(this.#relays)
     const listen = (path: string, caller: Caller) => this.#listen(path, caller)
     const { runtimeDir } = this.#options.directories
+    this.#machine.ports.open()
     const sockets = new CallerSockets({ listen, report }, runtimeDir, host.uid)
     this.#ends.use(sockets)
     await sockets.start()

@@ -15,9 +15,9 @@ import { ProcFs } from '../io/proc.ts'
 import { EtcdClient } from '../state/etcd/client.ts'
 import { openEtcd } from '../state/etcd/etcd-state.ts'
 import { StateLock } from '../state/lock.ts'
-import { EtcdJob, etcdJobId } from './etcd-job.ts'
 import { openLauncher } from './keeper/launcher.ts'
 import { Leftovers } from './leftovers.ts'
+import { etcdJob, ServiceJob } from './service-job.ts'
 import { wayBack } from './state-keeping.ts'
 
 export interface FleetRestoreDeps {
@@ -64,15 +64,15 @@ export async function restoreFleetHere(
     },
   )
   const paths = memberPaths(stateDir, runtimeDir)
-  const dir = joinPath(jobsDir(runtimeDir), etcdJobId)
+  const dir = joinPath(jobsDir(runtimeDir), etcdJob.id)
   const proc = new ProcFs()
   const cgroups = () => []
   const leftovers = new Leftovers({ clock, proc, cgroups, jobDir: () => dir, report })
   const cleanUp = (job: string) => leftovers.cleanUp(job)
   const untilGone = (pid: number) => leftovers.untilGone(pid)
   const jobDeps = { clock, launcher, cgroups, cleanUp, untilGone, report }
-  const jobOptions = { dir, logDir: paths.logDir, ownerUid: options.ownerUid }
-  using service = new EtcdJob(jobDeps, jobOptions)
+  const jobOptions = { ...etcdJob, dir, logDir: paths.logDir, ownerUid: options.ownerUid }
+  using service = new ServiceJob(jobDeps, jobOptions)
   const socketPath = clientSocketPath(paths)
   using api = new EtcdClient({ clock }, [{ socketPath }])
   const { machineId, peerUrl, listenPeer } = choice

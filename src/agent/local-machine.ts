@@ -28,7 +28,6 @@ import type { MachineReport, SystemStatus } from '../kernel/types.ts'
 import type { State } from '../state/port.ts'
 import { secretsOf } from '../unit/credentials.ts'
 import { Background } from './background.ts'
-import { EtcdJob, etcdJobId } from './etcd-job.ts'
 import { findExecutable } from './executables.ts'
 import { type JobLauncher, openLauncher } from './keeper/launcher.ts'
 import { Leftovers } from './leftovers.ts'
@@ -38,9 +37,11 @@ import { Logs } from './logs.ts'
 import { machineReport } from './machine-report.ts'
 import { MachineSecrets } from './machine-secrets.ts'
 import { MachineTarget, type MachineTargetDeps } from './machine-target.ts'
+import { Ports } from './ports/ports.ts'
 import { ProcessTable } from './process-table.ts'
 import { Records } from './records.ts'
 import { Runs } from './runs/runs.ts'
+import { etcdJob, frontJob, ServiceJob } from './service-job.ts'
 import { openState, startBackups } from './state-keeping.ts'
 import { AssignedHost } from './units/assigned-host.ts'
 import { unitCompiler } from './units/compile.ts'
@@ -85,7 +86,10 @@ export class LocalMachine implements AsyncDisposable {
   /** Copies of other machines' logs. */
   readonly logCopies: LogCopies
   /** Runs this machine's etcd, should it have one. */
-  readonly etcd: EtcdJob
+  readonly etcd: ServiceJob
+  /** What it serves on public ports. */
+  readonly ports: Ports
+  readonly #front: ServiceJob
   readonly #units: Units
   readonly #credentials: Credentials
   readonly #secrets: MachineSecrets
@@ -141,7 +145,15 @@ export class LocalMachine implements AsyncDisposable {
     const { host, report } = deps
     this.#credentials = new Credentials({ runtimeDir, uid: host.uid, report })
     this.#secrets = this.#makeSecrets()
+    this.#front = new ServiceJob(this.#shared(), {
+      ...frontJob,
+      dir: this.#job(frontJob.id),
+      logDir: this.#logDir(frontJob.id),
+      ownerUid: host.uid,
+    })
+    this.ports = this.#makePorts()
     this.#units = this.#makeUnits()
+    this.#units.changes.listen(() => this.ports.changed())
     this.#timers = this.#makeTimers()
     this.#target = this.#makeTarget()
   }
@@ -160,8 +172,10 @@ export class LocalMachine implements AsyncDisposable {
     this.#ends.use(this.#credentials)
     this.#ends.use(this.launcher)
     this.#ends.use(this.etcd)
+    this.#ends.use(this.#front)
     this.#ends.defer(() => this.#runs.close())
     this.#ends.defer(() => this.#units.close())
+    this.#ends.use(this.ports)
     this.#ends.defer(() => this.#timers.close())
     this.#ends.use(this.#background)
     await this.#runs.open(signal)
@@ -228,6 +242,7 @@ export class LocalMachine implements AsyncDisposable {
       ...this.#units.assigned().map((unit) => unit.endAll('holon down --all', signal)),
       ...this.#runs.list().map((run) => this.#runs.stop(run, signal)),
       this.etcd.stop('holon down --all', { signal }),
+      this.ports.front.stop(signal),
     ])
   }
 
@@ -293,14 +308,28 @@ export class LocalMachine implements AsyncDisposable {
     }
   }
 
-  #makeEtcd(): EtcdJob {
-    return new EtcdJob(this.#shared(), {
-      dir: this.#job(etcdJobId),
-      logDir: this.#logDir(etcdJobId),
+  #makeEtcd(): ServiceJob {
+    return new ServiceJob(this.#shared(), {
+      ...etcdJob,
+      dir: this.#job(etcdJob.id),
+      logDir: this.#logDir(etcdJob.id),
       ownerUid: this.#deps.host.uid,
       // Renewals of leases wait for it.
       nice: this.#options.jobNice === undefined ? undefined : raisedNice,
     })
+  }
+
+  #makePorts(): Ports {
+    const { clock, host, report } = this.#deps
+    const { packageDir, directories } = this.#options
+    return new Ports(
+      { clock, report, service: this.#front, wanted: () => this.#units.wantedPorts() },
+      {
+        argv: [host.nodePath, joinPath(packageDir, 'dist/front.cjs')],
+        socketPath: joinPath(directories.runtimeDir, 'front.sock'),
+        logDir: this.#logDir(frontJob.id),
+      },
+    )
   }
 
   #makeRuns(): Runs {
@@ -339,9 +368,11 @@ export class LocalMachine implements AsyncDisposable {
     }
     return new Units({
       ...shared,
+      serving: this.ports.serving,
       compile: unitCompiler({
         ...shared,
         ...facts,
+        serving: this.ports.serving,
         credentials: this.#credentials,
         secrets: (names, signal) => this.#secrets.openAll(names, signal),
       }),
@@ -416,7 +447,12 @@ export class LocalMachine implements AsyncDisposable {
         if (keeper !== undefined) labels.set(keeper, instance.name)
       }
     }
-    if (this.etcd.keeperPid !== undefined) labels.set(this.etcd.keeperPid, etcdJobId)
+    for (const [job, { id }] of [
+      [this.etcd, etcdJob],
+      [this.#front, frontJob],
+    ] as const) {
+      if (job.keeperPid !== undefined) labels.set(job.keeperPid, id)
+    }
     for (const run of this.#runs.list()) {
       const keeper = run.detached ? run.state?.keeperPid : run.keeperPid
       if (keeper !== undefined) labels.set(keeper, run.job)

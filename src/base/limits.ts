@@ -141,6 +141,25 @@ export const limits = {
   unitFileBytesMax: 256 * 1024,
   /** Names of one unit on a shared port. */
   portHostsMax: 64,
+  /** Connections on one public port, and from other machines' fronts. Two descriptors each. */
+  frontConnectionsMax: 10_000,
+  /** The head of a request must be there after this, and its connection ends when idle so long. */
+  frontHeadersMs: 30_000,
+  frontIdleMs: 65_000,
+  /** How long a request waits for an instance to be ready, and how many may wait on one route. */
+  frontHoldMs: 10_000,
+  frontHeldMax: 5_000,
+  /** Connecting to an instance; the network is one's own, and another one may be near. */
+  frontConnectMs: 2_000,
+  /** An instance must begin its answer after this. */
+  frontAnswerMs: 300_000,
+  /** A question for news of what a machine serves is answered after this, news or not. */
+  portPollMs: 20_000,
+  /** How often an instance is asked for its health, and how long it has to answer. */
+  healthIntervalMs: 2_000,
+  healthTimeoutMs: 5_000,
+  /** Instances tried for one request. */
+  frontTriesMax: 4,
   /** How long instances may have to finish what is under way. */
   drainMsMax: 60 * 60_000,
   /** Values in one list of a calendar event, as systemd bounds it. */

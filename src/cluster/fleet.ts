@@ -22,6 +22,7 @@ import { type MachineRecord, Members } from './members.ts'
 import { MembershipTarget } from './membership-target.ts'
 import type { MachinePart, PeerCaller } from './peer.ts'
 import { type PortSettings, settlePort } from './port-settings.ts'
+import type { LocalPorts } from './ports/served.ts'
 import type { InstanceHost } from './reconcile/host.ts'
 import type { AttachRun } from './streams/stream-server.ts'
 
@@ -33,6 +34,8 @@ export interface FleetMachine {
   partForPeer(caller: PeerCaller): MachinePart
   /** Instances of the fleet's units, here. */
   readonly instanceHost: InstanceHost
+  /** What it serves on public ports. */
+  readonly ports: LocalPorts
   /** Copies of other machines' logs, here. */
   readonly logCopies: LogStore
   /** Has this machine's logs copied elsewhere, until disposed. */
@@ -159,6 +162,7 @@ export class Fleet implements AsyncDisposable {
     this.#member = await FleetMember.open(this.#deps, identity, {
       stateDir,
       runtimeDir,
+      identityDir: identityDir(stateDir),
       settings: this.#settings,
       membersPath: membersPath(stateDir),
     })

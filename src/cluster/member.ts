@@ -3,8 +3,8 @@
  * the fleet's State, put together.
  */
 import type { Duplex } from 'node:stream'
-import { type Clock, deadline, sleep } from '../base/clock.ts'
-import { asHolonError, HolonError } from '../base/errors.ts'
+import { type Clock, deadline } from '../base/clock.ts'
+import { HolonError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
 import { recent } from '../base/recent.ts'
@@ -14,13 +14,12 @@ import { globalAddresses } from '../io/network.ts'
 import type { DirectReader } from '../io/sockets.ts'
 import { type RpcServerSession, rpcServerSession } from '../rpc/listen.ts'
 import { Scheduler } from '../sched/scheduler.ts'
-import { follow } from '../state/commit.ts'
 import type { Beat } from './beat.ts'
-import { engineKey, fleetPrefix, parseEngineRecord } from './etcd/fleet-engine-record.ts'
 import type { MachineView } from './etcd/plan.ts'
 import type { ServiceRunner } from './etcd/service-runner.ts'
 import type { FleetMachine } from './fleet.ts'
 import { FleetUnits } from './fleet-units.ts'
+import { type FleetRecords, followFleet } from './follow-fleet.ts'
 import { parseAddress } from './identity/address.ts'
 import { dialMachine } from './identity/dial.ts'
 import type { Identity } from './identity/identity.ts'
@@ -32,25 +31,20 @@ import { JoinServer } from './join/server.ts'
 import { type Dial, Links } from './links.ts'
 import { Liveness } from './liveness.ts'
 import { LogKeeper } from './logs-kept/log-keeper.ts'
-import {
-  type MachineRecord,
-  Members,
-  type MembersSnapshot,
-  machinePrefix,
-  parseMachineRecord,
-  removedPrefix,
-} from './members.ts'
+import { type MachineRecord, Members, type MembersSnapshot } from './members.ts'
 import { OwnAddress } from './own-address.ts'
 import { peerInterface } from './peer.ts'
 import { PeerTarget, type PeerTargetDeps } from './peer-target.ts'
 import { type MachinePort, openMachinePort } from './port.ts'
 import {
+  frontPortOf,
   listenAddress,
   listenPeer,
   type PortSettings,
   peerUrlOf,
   stateSilenceMs,
 } from './port-settings.ts'
+import { FleetPorts } from './ports/fleet-ports.ts'
 import { StateKeeping } from './state-keeping.ts'
 import { Relay } from './streams/relay.ts'
 import { StreamServer } from './streams/stream-server.ts'
@@ -66,12 +60,11 @@ export interface FleetMemberDeps {
 export interface FleetMemberOptions {
   readonly stateDir: string
   readonly runtimeDir: string
+  readonly identityDir: string
   readonly settings: PortSettings
   readonly membersPath: string
 }
 
-const firstRetryMs = 200
-const retryMaxMs = 5_000
 /** Beats carry a report that may be so old. */
 const reportMs = 900
 
@@ -83,6 +76,7 @@ export class FleetMember implements AsyncDisposable {
   readonly liveness: Liveness
   readonly keeping: StateKeeping
   readonly units: FleetUnits
+  readonly ports: FleetPorts
   readonly renewal: Renewal
   readonly #deps: FleetMemberDeps
   readonly #options: FleetMemberOptions
@@ -177,6 +171,22 @@ export class FleetMember implements AsyncDisposable {
       },
       joinPath(options.stateDir, 'fleet-units'),
     )
+    this.ports = new FleetPorts(
+      {
+        clock,
+        state: this.keeping.state,
+        links: this.links,
+        local: local.ports,
+        identity,
+        machines,
+        report,
+      },
+      {
+        identityDir: options.identityDir,
+        dir: joinPath(options.stateDir, 'fleet-units'),
+        frontPort: () => frontPortOf(this.port),
+      },
+    )
     this.#address = new OwnAddress({
       clock,
       random,
@@ -263,11 +273,15 @@ export class FleetMember implements AsyncDisposable {
     this.#ends.use(this.#port)
     this.#ends.use(this.liveness)
     this.#ends.use(this.units)
+    this.#ends.use(this.ports)
     this.#ends.use(local.shipLogs(new LogKeeper(clock, this)))
     this.keeping.start()
     this.liveness.start()
     this.units.start()
-    void this.#followState()
+    this.ports.start()
+    const { report } = this.#deps
+    const followed = { clock, state: this.keeping.state, report }
+    void followFleet(followed, (records) => this.#learn(records), this.#life.signal)
     void this.#address.keep(this.#life.signal)
   }
 
@@ -327,6 +341,7 @@ export class FleetMember implements AsyncDisposable {
       report: () => local.report(),
       liveness: this.liveness,
       units: this.units,
+      ports: this.ports.feed,
       keepLog: (machineId, pieces) => local.logCopies.keep(pieces, machineId, this.members),
       renew: (machineId, publicKey, signal) =>
         this.#authority.issue(machineId, publicKey, { signal }),
@@ -398,53 +413,16 @@ export class FleetMember implements AsyncDisposable {
 
   // ---- what State says
 
-  async #followState(): Promise<void> {
-    const { clock, report } = this.#deps
-    const { signal } = this.#life
-    let retryMs = firstRetryMs
-    let said = ''
-    while (!signal.aborted) {
-      try {
-        const values = new Map<string, unknown>()
-        for await (const view of follow(clock, this.keeping.state, fleetPrefix, { signal })) {
-          retryMs = firstRetryMs
-          said = ''
-          if (view.kind === 'all') {
-            values.clear()
-            for (const { key, value } of view.entries) values.set(key, value)
-          } else if (view.kind === 'put') values.set(view.entry.key, view.entry.value)
-          else if (view.kind === 'delete') values.delete(view.key)
-          await this.#learn(values)
-        }
-      } catch (error) {
-        if (signal.aborted) return
-        const text = asHolonError(error, 'follow the state').message
-        if (text !== said) report(text)
-        said = text
-      }
-      await sleep(clock, retryMs, signal).catch(() => {})
-      retryMs = Math.min(2 * retryMs, retryMaxMs)
-    }
-  }
-
-  async #learn(values: ReadonlyMap<string, unknown>): Promise<void> {
-    const machines: MachineRecord[] = []
-    const removed: string[] = []
-    for (const [key, value] of values) {
-      if (key.startsWith(machinePrefix)) machines.push(parseMachineRecord(value))
-      else if (key.startsWith(removedPrefix)) removed.push(key.slice(removedPrefix.length))
-    }
-    const engine = values.get(engineKey)
-    const record = engine === undefined ? undefined : parseEngineRecord(engine)
+  async #learn({ machines, removed, engine }: FleetRecords): Promise<void> {
     const stateKeepers =
-      record === undefined
+      engine === undefined
         ? this.keeping.isKeeper
           ? [this.identity.machineId]
           : this.members.stateKeepers
-        : record.members.filter(({ learner }) => !learner).map(({ machineId }) => machineId)
+        : engine.members.filter(({ learner }) => !learner).map(({ machineId }) => machineId)
     // An empty answer is none: this machine itself is in the fleet.
     if (machines.length > 0) this.members.update({ machines, removed, stateKeepers })
-    if (record !== undefined) await this.keeping.meet(record)
+    if (engine !== undefined) await this.keeping.meet(engine)
   }
 
   #changed(before: MembersSnapshot, now: MembersSnapshot): void {
@@ -454,6 +432,7 @@ export class FleetMember implements AsyncDisposable {
       if (machine === undefined) this.#forget(machineId, name)
       else if (machine.addresses.join() !== addresses.join()) this.#moved(machine, addresses)
     }
+    this.ports.machinesChanged()
     const known = new Set([...before.machines.map((each) => each.machineId), ...before.removed])
     for (const machineId of now.removed) {
       if (!known.has(machineId) || present.has(machineId)) this.#forget(machineId, undefined)

@@ -9,6 +9,8 @@ import type { FleetUnits } from './fleet-units.ts'
 import type { Liveness } from './liveness.ts'
 import type { KeptEnds, LogPiece } from './logs-kept/kept-log.ts'
 import type { MachinePart, Peer, PeerCaller, Sighting } from './peer.ts'
+import type { PortFeed } from './ports/port-feed.ts'
+import type { PortReport } from './ports/served.ts'
 import type { AskedUnit } from './reconcile/condition-answers.ts'
 import type { HeldBack, HeldBackQuery } from './reconcile/held-back.ts'
 import type { HostedReport } from './reconcile/reports.ts'
@@ -20,6 +22,7 @@ export interface PeerTargetDeps {
   readonly report: () => MachineReport
   readonly liveness: Liveness
   readonly units: FleetUnits
+  readonly ports: PortFeed
   readonly keepLog: (machineId: string, pieces: readonly LogPiece[]) => KeptEnds
   /** A certificate for a member's key; `unsupported` where the CA is not at hand. */
   readonly renew: (machineId: string, publicKey: string, signal: AbortSignal) => Promise<string>
@@ -64,6 +67,10 @@ export class PeerTarget implements Peer {
 
   async keepLog(pieces: readonly LogPiece[]): Promise<KeptEnds> {
     return this.#deps.keepLog(this.#machineId, pieces)
+  }
+
+  ports(after: number, { signal }: CallOptions): Promise<PortReport> {
+    return this.#deps.ports.next(this.#machineId, after, signal)
   }
 
   async checkConditions(about: AskedUnit): Promise<ConditionVerdict> {

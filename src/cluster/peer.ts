@@ -12,6 +12,7 @@ import type { ConditionVerdict } from '../unit/conditions.ts'
 import type { Beat } from './beat.ts'
 import type { StateMember } from './etcd/state-members.ts'
 import type { KeptEnds, KeptLogs, LogPiece } from './logs-kept/kept-log.ts'
+import type { PortReport } from './ports/served.ts'
 import type { AskedUnit } from './reconcile/condition-answers.ts'
 import type { HeldBack, HeldBackQuery } from './reconcile/held-back.ts'
 import type { HostedReport } from './reconcile/reports.ts'
@@ -78,6 +79,12 @@ export interface Peer {
   heldBack(about: HeldBackQuery, options: CallOptions): Promise<HeldBack>
   /** Copies what the calling machine's programs log; see logs-kept/kept-log.ts. Idempotent. */
   keepLog(pieces: readonly LogPiece[], options: CallOptions): Promise<KeptEnds>
+  /**
+   * What it serves on public ports, once that is something else than the report with the number
+   * `after`, or limits.portPollMs have passed. By asking, the caller says that it has taken that
+   * one up. Idempotent.
+   */
+  ports(after: number, options: CallOptions): Promise<PortReport>
   /** Whether a unit's conditions hold on this machine now. Idempotent. */
   checkConditions(about: AskedUnit, options: CallOptions): Promise<ConditionVerdict>
   /** How this machine sees all others; `unsupported` unless it keeps the state. Idempotent. */
@@ -127,6 +134,7 @@ export const peerInterface = defineInterface<Peer>('Peer', {
   hosted: { args: 0, idempotent: true },
   heldBack: { args: 1, idempotent: true },
   keepLog: { args: 1, idempotent: true },
+  ports: { args: 1, idempotent: true },
   checkConditions: { args: 1, idempotent: true },
   sightings: { args: 0, idempotent: true },
   reaches: { args: 1, idempotent: true },

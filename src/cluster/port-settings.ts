@@ -94,3 +94,10 @@ function read(path: string): PortSettings {
   }
   throw new HolonError('internal', `"${path}" is damaged; remove it and give the options again`)
 }
+
+/** Where a machine's front listens for those of others, by the machine's own port. */
+export function frontPortOf(port: number): number {
+  return port === 0 ? 0 : port + frontPortAbove
+}
+
+const frontPortAbove = 4

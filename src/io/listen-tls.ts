@@ -35,6 +35,8 @@ export interface ListenTlsOptions {
   readonly handshakesMax?: number
   /** Default limits.handshakeMs. */
   readonly handshakeMs?: number
+  /** The other side's end leaves this side's writing open. */
+  readonly allowHalfOpen?: boolean
 }
 
 export interface TlsListener extends AsyncDisposable {
@@ -52,7 +54,12 @@ export async function listenTls(options: ListenTlsOptions): Promise<TlsListener>
   const connectionsMax = options.connectionsMax ?? limits.portConnectionsMax
   const sockets = new Set<Socket>()
   const server = createServer(
-    { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs },
+    {
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveMs,
+      allowHalfOpen: options.allowHalfOpen ?? false,
+    },
     (socket) => {
       socket.on('error', () => {})
       if (sockets.size >= connectionsMax) {
@@ -101,6 +108,7 @@ class Handshakes {
       requestCert: true,
       ALPNProtocols: [...options.alpns],
       handshakeTimeout: options.handshakeMs ?? limits.handshakeMs,
+      allowHalfOpen: options.allowHalfOpen ?? false,
     })
     this.#server.on('secureConnection', (socket) => this.#done(socket))
     // Strangers fail all the time; there is nobody to tell, and Node has closed the socket.

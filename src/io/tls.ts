@@ -45,6 +45,8 @@ export interface ConnectTlsOptions {
   readonly signal: AbortSignal
   /** Takes the bytes without Node's buffering; without it the socket is read as usual. */
   readonly reader?: DirectReader
+  /** The other side's end leaves this side's writing open. */
+  readonly allowHalfOpen?: boolean
 }
 
 /** What both sides insist on. */
@@ -64,7 +66,7 @@ export const keepAliveMs = 15_000
  * this protocol (then not retryable, and `details.kind` is 'tls').
  */
 export function connectTls(options: ConnectTlsOptions): Promise<TlsConnection> {
-  const { host, port, alpn, credentials, signal, reader } = options
+  const { host, port, alpn, credentials, signal, reader, allowHalfOpen = false } = options
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(abortError(signal))
     const socket = connect({
@@ -75,6 +77,8 @@ export function connectTls(options: ConnectTlsOptions): Promise<TlsConnection> {
       ALPNProtocols: [alpn],
       // A server of ours has one certificate, whatever it is called.
       servername: '',
+      // Documented, and not in its types.
+      ...({ allowHalfOpen } as object),
       ...(reader === undefined ? {} : { onread: direct(reader) }),
     })
     socket.setNoDelay(true)

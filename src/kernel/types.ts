@@ -326,7 +326,10 @@ export interface InstanceStatus {
   readonly number: number
   readonly machine: string
   readonly active: ActiveState
-  /** systemd's sub state: running, exited, auto-restart, start-pre, … */
+  /**
+   * systemd's sub state: running, exited, auto-restart, start-pre, …; and two of ours for what runs
+   * and has a public port: `unready` before it answers there, `unhealthy` when it does no more.
+   */
   readonly sub: string
   readonly pid: number
   readonly sinceMs: number
@@ -339,6 +342,10 @@ export interface InstanceStatus {
   /** Likewise, ERRNO=. */
   readonly statusErrno?: number
   readonly exit?: ExitStatus
+  /** Where it listens on its machine, `$PORT`; of units with a public port. */
+  readonly port?: number
+  /** Why it is `unready` or `unhealthy`. */
+  readonly unready?: string
   /** Processes in the instance, its main one first. */
   readonly pids: readonly number[]
   readonly memoryBytes?: number

@@ -119,6 +119,8 @@ export interface JobContext {
   /** The assignment's number, for `$HOLON_FENCE`: fenced resources refuse a lower one. */
   readonly fence?: number
   readonly lease?: JobLease
+  /** On which it is to listen, for `$PORT`, if its unit has a public port. */
+  readonly port?: number
   readonly specifiers: SpecifierContext
   /** The machine's LANG, if it has one. */
   readonly lang?: string
@@ -220,7 +222,7 @@ export function compileJob(unit: ServiceUnit, context: JobContext): CompiledJob 
 
 // In systemd's order, so that a later one replaces an earlier: the manager's own, Environment=,
 // EnvironmentFile=. Last are those that must be true: where its credentials are, HOLON_JOB, by
-// which the agent finds a job's processes, and HOLON_FENCE.
+// which the agent finds a job's processes, HOLON_FENCE, and PORT, where it is reached.
 function makeEnvironment(
   unit: ServiceUnit,
   context: JobContext,
@@ -250,6 +252,7 @@ function makeEnvironment(
   }
   env.set('HOLON_JOB', context.dir)
   if (context.fence !== undefined) env.set('HOLON_FENCE', String(context.fence))
+  if (context.port !== undefined) env.set('PORT', String(context.port))
   return env
 }
 

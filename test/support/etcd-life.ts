@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { EtcdJob, etcdJobId } from '../../src/agent/etcd-job.ts'
+import { etcdJob, ServiceJob } from '../../src/agent/service-job.ts'
 import { type JobLauncher, openLauncher } from '../../src/agent/keeper/launcher.ts'
 import { Leftovers } from '../../src/agent/leftovers.ts'
 import type { ManagedEngine } from '../../src/cluster/etcd/engine-file.ts'
@@ -21,7 +21,7 @@ const root = join(import.meta.dirname, '../..')
 /** What one life of an agent has of it. */
 export class EtcdLife implements AsyncDisposable {
   readonly launcher: JobLauncher
-  readonly job: EtcdJob
+  readonly job: ServiceJob
   readonly api: EtcdClient
   readonly member: LocalStateMember
   readonly reports: string[] = []
@@ -29,7 +29,7 @@ export class EtcdLife implements AsyncDisposable {
   private constructor(dir: string, port: number, launcher: JobLauncher) {
     this.launcher = launcher
     const proc = new ProcFs()
-    const jobDir = join(dir, 'r', 'jobs', etcdJobId)
+    const jobDir = join(dir, 'r', 'jobs', etcdJob.id)
     const report = (message: string) => void this.reports.push(message)
     const clock = realClock
     const leftovers = new Leftovers({
@@ -41,7 +41,7 @@ export class EtcdLife implements AsyncDisposable {
     })
     const stateDir = join(dir, 's')
     const paths = memberPaths(stateDir, join(dir, 'r'))
-    this.job = new EtcdJob(
+    this.job = new ServiceJob(
       {
         clock,
         launcher,
@@ -50,7 +50,7 @@ export class EtcdLife implements AsyncDisposable {
         untilGone: (pid) => leftovers.untilGone(pid),
         report,
       },
-      { dir: jobDir, logDir: paths.logDir, ownerUid: process.getuid?.() ?? 0 },
+      { ...etcdJob, dir: jobDir, logDir: paths.logDir, ownerUid: process.getuid?.() ?? 0 },
     )
     this.api = new EtcdClient({ clock }, [{ socketPath: clientSocketPath(paths) }])
     this.member = new LocalStateMember(

@@ -17,6 +17,7 @@ const layers: readonly (readonly string[])[] = [
   ['state', 'rpc', 'unit', 'lab'],
   ['sched'],
   ['cluster'],
+  ['front'],
   ['agent'],
   ['sim'],
   ['doors/sdk'],
@@ -116,9 +117,12 @@ test('clocks, randomness, environment, files and sockets are touched in src/io o
   }
 })
 
-test('process.exit is called in src/doors/cli and by the agent’s main only', () => {
+/** Processes of their own. */
+const mains: ReadonlySet<string> = new Set(['agent/main.ts', 'front/main.ts'])
+
+test('process.exit is called in src/doors/cli and by mains only', () => {
   for (const { path, folder, text } of sources) {
-    if (folder === 'doors/cli' || path === 'agent/main.ts' || isTest(path)) continue
+    if (folder === 'doors/cli' || mains.has(path) || isTest(path)) continue
     assert.doesNotMatch(text, /\bprocess\.exit\(/, `src/${path}`)
   }
 })

@@ -285,7 +285,7 @@ function hostedPhase(instance: Instance, record: AssignedRecord): HostedPhase | 
     case 'stopping':
       return 'stopping'
     case 'up':
-      return readyPhases.has(state?.phase ?? '') ? 'ready' : 'starting'
+      return readyPhases.has(instance.phase ?? '') ? 'ready' : 'starting'
     case 'ended':
       if (record.stopping || state?.result === 'lease') return 'stopped'
       return state?.phase === 'failed' ? 'failed' : 'ended'

@@ -3,16 +3,12 @@ import { HolonError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import { readTextIfThere } from '../../io/files.ts'
 import { secretsOf } from '../../unit/credentials.ts'
-import {
-  accountsOf,
-  compileJob,
-  type JobLease,
-  type JobSpec,
-  searchPath,
-} from '../../unit/job-spec.ts'
+import { accountsOf, compileJob, type JobLease, searchPath } from '../../unit/job-spec.ts'
 import type { ServiceUnit } from '../../unit/service-unit.ts'
 import { findExecutable } from '../executables.ts'
+import type { Serving } from '../ports/serving.ts'
 import type { Credentials } from './credentials.ts'
+import type { PreparedJob } from './instance.ts'
 import { type SpecifierDeps, specifierContext } from './specifier-context.ts'
 
 export interface CompileDeps extends SpecifierDeps {
@@ -21,6 +17,7 @@ export interface CompileDeps extends SpecifierDeps {
   readonly logDir: (job: string) => string
   readonly cgroups: (job: string) => readonly string[]
   readonly credentials: Credentials
+  readonly serving: Serving
   /** Those of this machine that exist, by name. */
   readonly secrets: (
     names: readonly string[],
@@ -49,7 +46,7 @@ export type CompileUnit = (
   reason: string,
   signal: AbortSignal,
   terms?: StartTerms,
-) => Promise<JobSpec>
+) => Promise<PreparedJob>
 
 /**
  * The compiler of this machine's units; it rejects with file and line of what cannot be. What it
@@ -75,6 +72,9 @@ export function unitCompiler(deps: CompileDeps): CompileUnit {
     const uid = login?.uid ?? deps.host.uid
     deps.credentials.provide(unit, { job, uid, specifiers, secrets })
     const lang = deps.host.env['LANG']
+    const { serves } = unit
+    const served =
+      serves === undefined ? undefined : { terms: serves, port: await deps.serving.reserve() }
     const { spec, warnings } = compileJob(unit, {
       id: instance.job,
       dir: instance.dir,
@@ -86,6 +86,7 @@ export function unitCompiler(deps: CompileDeps): CompileUnit {
       cgroups: deps.cgroups(instance.job),
       reason,
       ...terms,
+      ...(served === undefined ? {} : { port: served.port }),
       specifiers,
       ...(lang === undefined ? {} : { lang }),
       ...(login === undefined ? {} : { login }),
@@ -93,7 +94,7 @@ export function unitCompiler(deps: CompileDeps): CompileUnit {
       resolveExecutable: (name) => findExecutable(name, searchPath),
     })
     for (const { file, line, message } of warnings) deps.report(`${file}:${line}: ${message}`)
-    return spec
+    return served === undefined ? { spec } : { spec, served }
   }
 }
 

@@ -12,6 +12,8 @@ import type { JobSpec, LeaseEnd } from '../../unit/job-spec.ts'
 import type { JobLauncher } from '../keeper/launcher.ts'
 import type { JobLink } from '../keeper/link.ts'
 import type { JobEvent, JobState } from '../keeper/records.ts'
+import { readServedPort, type ServedPort, writeServedPort } from '../ports/served-port.ts'
+import type { Serving } from '../ports/serving.ts'
 import type { InstanceCondition } from './plan.ts'
 
 export interface InstanceDeps {
@@ -25,11 +27,19 @@ export interface InstanceDeps {
   readonly untilGone: (pid: number) => Promise<void>
   /** The job is over: it needs its credentials no more. */
   readonly removeCredentials: (job: string) => void
+  /** Where it is told of, if it answers on a public port. */
+  readonly serving: Serving
   /** Something changed: state, condition. */
   readonly changed: () => void
   readonly event: (instance: Instance, event: JobEvent) => void
   /** The last event number that is recorded already. */
   readonly seen: (job: string) => number
+}
+
+/** What is about to be started. */
+export interface PreparedJob {
+  readonly spec: JobSpec
+  readonly served?: ServedPort
 }
 
 // A job that is over has its keeper for a moment longer: until that is gone, it is not ended.
@@ -74,6 +84,27 @@ export class Instance {
     return this.#state
   }
 
+  /**
+   * The phase of the job; `unready` and `unhealthy` for one that runs and does not answer on its
+   * port, yet or any more.
+   */
+  get phase(): string | undefined {
+    const phase = this.#state?.phase
+    if (phase !== 'running') return phase
+    const readiness = this.#deps.serving.readiness(this)?.is ?? 'ready'
+    return readiness === 'ready' ? phase : readiness
+  }
+
+  /** Why it does not answer on its port; undefined while it does, or has none. */
+  get unready(): string | undefined {
+    return this.#deps.serving.readiness(this)?.why || undefined
+  }
+
+  /** Its own, `$PORT`. */
+  get port(): number | undefined {
+    return this.#deps.serving.portOf(this)
+  }
+
   get lost(): boolean {
     return this.#lost
   }
@@ -91,6 +122,10 @@ export class Instance {
   /** Takes over the job in this instance's directory, if there is one. */
   async adopt(signal: AbortSignal): Promise<void> {
     if (!exists(this.dir)) return
+    const served = readServedPort(this.dir)
+    if (served !== undefined) {
+      this.#deps.serving.begin(this, served, this.#deps.changed, true)
+    }
     await this.#follow(await this.#deps.launcher.open(this.dir, this.#observer(), { signal }))
   }
 
@@ -98,11 +133,15 @@ export class Instance {
    * Starts a new job in place of what is left of an earlier one. `prepare` makes its spec, and what
    * it needs. Rejects when nothing was started.
    */
-  async start(prepare: () => Promise<JobSpec>, signal: AbortSignal): Promise<void> {
+  async start(prepare: () => Promise<PreparedJob>, signal: AbortSignal): Promise<void> {
     await this.#exclusively(async () => {
       try {
-        const spec = await prepare()
+        const { spec, served } = await prepare()
         this.#discard()
+        if (served !== undefined) {
+          writeServedPort(this.dir, served)
+          this.#deps.serving.begin(this, served, this.#deps.changed)
+        }
         await this.#follow(await this.#deps.launcher.start(spec, this.#observer(), { signal }))
       } catch (error) {
         if (asHolonError(error).outcome !== 'unknown') this.#deps.removeCredentials(this.job)
@@ -113,8 +152,13 @@ export class Instance {
     })
   }
 
-  /** Asks the keeper to stop the job; its end shows in the state. Nothing to stop is no error. */
+  /**
+   * Asks the keeper to stop the job, once it has finished what came by its public port; its end
+   * shows in the state. Nothing to stop is no error.
+   */
   async stop(reason: string, signal: AbortSignal): Promise<void> {
+    if (this.#link === undefined) return
+    await this.#deps.serving.drain(this, signal)
     await this.#link?.stop(reason, { signal })
   }
 
@@ -154,6 +198,7 @@ export class Instance {
 
   #discard(): void {
     this.release()
+    this.#deps.serving.end(this)
     removeTree(this.dir)
     this.#lost = false
     this.#state = undefined
@@ -164,6 +209,7 @@ export class Instance {
       afterSeq: this.#deps.seen(this.job),
       onState: (state: JobState) => {
         this.#state = state
+        this.#observePort()
         this.#deps.changed()
       },
       onEvent: (event: JobEvent) => this.#deps.event(this, event),
@@ -173,16 +219,24 @@ export class Instance {
   async #follow(link: JobLink): Promise<void> {
     this.#link = link
     this.#state = link.state
+    this.#observePort()
     void link.ended.then(async (end) => {
       if (end === 'ended' && this.#state !== undefined) {
         await this.#deps.untilGone(this.#state.keeperPid)
       }
       if (this.#link !== link) return
       this.#link = undefined
+      this.#deps.serving.end(this)
       if (end === 'ended') this.#deps.removeCredentials(this.job)
       if (end === 'lost') await this.#afterLoss()
       else this.#deps.changed()
     })
+  }
+
+  #observePort(): void {
+    if (this.#state === undefined) return
+    const { pid, phase } = this.#state
+    this.#deps.serving.observe(this, pid, phase === 'running' || phase === 'reload-notify')
   }
 
   /** It may be lost while it is still being started. */

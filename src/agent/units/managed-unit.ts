@@ -281,9 +281,9 @@ export class ManagedUnit {
     try {
       if (!this.#meetsConditions(unit, instance)) return
       const prepare = async () => {
-        const spec = await this.#deps.compile(unit, instance, reason, signal)
+        const job = await this.#deps.compile(unit, instance, reason, signal)
         this.journal.forgetJob(instance.job)
-        return spec
+        return job
       }
       await instance.start(prepare, signal)
     } catch (error) {
@@ -377,10 +377,12 @@ function isDown(condition: InstanceCondition | undefined): boolean {
   return condition === undefined || condition === 'ended' || condition === 'lost'
 }
 
+const startingPhases: ReadonlySet<string> = new Set(['start-pre', 'start', 'start-post', 'unready'])
+
 /** Up, or failed, or waiting to be restarted: a `start` has its answer. */
 function isSettled(instance: Instance): boolean {
   const condition = instance.condition()
   if (condition === 'busy' || condition === 'stopping') return false
-  const phase = instance.state?.phase
-  return phase !== 'start-pre' && phase !== 'start' && phase !== 'start-post'
+  const { phase } = instance
+  return !(phase !== undefined && startingPhases.has(phase))
 }

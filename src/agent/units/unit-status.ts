@@ -34,7 +34,9 @@ const activeByPhase: Readonly<Record<string, ActiveState>> = {
   start: 'activating',
   'start-post': 'activating',
   'auto-restart': 'activating',
+  unready: 'activating',
   running: 'active',
+  unhealthy: 'active',
   'reload-notify': 'active',
   exited: 'active',
   stop: 'deactivating',
@@ -55,7 +57,8 @@ function instanceStatus(
   const groups = withProcesses ? deps.cgroups(instance.job) : []
   const memoryBytes = cgroupMemoryBytes(groups)
   const cpuMs = cgroupCpuMs(groups)
-  const sub = instance.lost ? 'failed' : (state?.phase ?? 'dead')
+  const sub = instance.lost ? 'failed' : (instance.phase ?? 'dead')
+  const { port, unready } = instance
   return {
     name: instance.name,
     number: instance.number,
@@ -67,6 +70,8 @@ function instanceStatus(
     startedAtMs: state?.startedMs ?? 0,
     restarts: state?.restarts ?? 0,
     result: instance.lost ? 'keeper-lost' : (state?.result ?? 'success'),
+    ...(port === undefined ? {} : { port }),
+    ...(unready === undefined ? {} : { unready }),
     ...(state?.statusText === undefined ? {} : { statusText: state.statusText }),
     ...(state?.statusErrno === undefined ? {} : { statusErrno: state.statusErrno }),
     pids: withProcesses ? deps.pids(instance) : [],

@@ -8,6 +8,7 @@ import { unitProblemsError } from '../../unit/parse.ts'
 import { loadUnit } from '../../unit/unit.ts'
 import { fullUnitName } from '../../unit/unit-name.ts'
 import { Changes } from '../emitter.ts'
+import type { WantedPort } from '../ports/ports.ts'
 import type { Records } from '../records.ts'
 import { AssignedUnit } from './assigned-unit.ts'
 import type { CheckConditions } from './condition-facts.ts'
@@ -48,6 +49,8 @@ export class Units {
   readonly #assigned = new Map<string, AssignedUnit>()
   /** Something about an instance of the fleet changed. */
   readonly assignedChanges = new Changes()
+  /** Something about any unit did. */
+  readonly changes = new Changes()
 
   constructor(deps: UnitsDeps) {
     this.#deps = deps
@@ -80,6 +83,14 @@ export class Units {
       throw new HolonError('conflict', `this machine has a unit ${name} of its own`)
     }
     return this.#assigned.get(name) ?? this.#makeAssigned(name, undefined)
+  }
+
+  /** Of units that are wanted here. */
+  wantedPorts(): readonly WantedPort[] {
+    return this.list().flatMap(({ name: unit, wanted, loaded }) => {
+      const terms = loaded.kind === 'loaded' ? loaded.unit.serves : undefined
+      return wanted && terms !== undefined ? [{ unit, terms }] : []
+    })
   }
 
   /** By its full name; one of the fleet only while something of it is here. */
@@ -200,6 +211,7 @@ export class Units {
     }
     const unit = new AssignedUnit(deps, name, this.journal(name, decisions))
     unit.changes.listen(() => this.assignedChanges.notify())
+    unit.changes.listen(() => this.changes.notify())
     this.#assigned.set(name, unit)
     return unit
   }
@@ -212,6 +224,7 @@ export class Units {
       write: (value, signal) => records.put(unitKey(name), value, signal),
     }
     const unit = new ManagedUnit(deps, record, readOwnUnit(record), this.journal(name, decisions))
+    unit.changes.listen(() => this.changes.notify())
     this.#units.set(name, unit)
     return unit
   }

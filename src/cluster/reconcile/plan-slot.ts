@@ -301,10 +301,22 @@ export function change(
   reason: string,
 ): SlotChange {
   const slot = after?.slot ?? before?.record.slot ?? 0
-  const made = { kind: 'slot', slot, before, after, reason } as const
+  const made = { kind: 'slot', slot, before, after: withServes(view, after), reason } as const
   const claim = before?.record.claim
   if (before === undefined || claim === undefined || claim === after?.claim) return made
   const { machineId } = before.record
   const revision = view.context.lease(machineId)?.revision ?? 0
   return { ...made, lease: { machineId, revision } }
+}
+
+/** What has the wanted text serves if that says so; what has another one, as it did. */
+function withServes({ input }: UnitView, after: SlotRecord | undefined): SlotRecord | undefined {
+  const { spec, rules } = input
+  if (after === undefined || spec === undefined || rules === undefined) return after
+  const { serves: before = false, ...record } = after
+  const wanted = spec.record.spec
+  const isWanted = record.spec === wanted
+  const serves =
+    (before && !isWanted) || (rules.serves && (isWanted || record.next?.spec === wanted))
+  return serves ? { ...record, serves } : record
 }

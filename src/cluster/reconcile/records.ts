@@ -7,6 +7,7 @@
  *     control/lease/<machine>          see lease/record.ts
  *     control/leader                   see leadership.ts
  *     work/<machine>/<unit>/<slot>     a slot again, for the machine that it concerns
+ *     port/<unit>/<slot>               its machines again, for all others: it serves a public port
  *     text/<unit>/<spec>               a unit file as it was given; never changed
  *
  * All that a leader must know begins with control/: one watch tells it everything, in order.
@@ -29,6 +30,8 @@ export const textPrefix = (unit: string) => `text/${unit}/`
 export const textKey = (unit: string, spec: number) => `${textPrefix(unit)}${spec}`
 export const slotKey = (unit: string, slot: number) => `${slotPrefix}${unit}/${slot}`
 export const intentKey = (machineId: string) => `${intentPrefix}${machineId}`
+export const portPrefix = 'port/'
+const portKey = (unit: string, slot: number) => `${portPrefix}${unit}/${slot}`
 export const workPrefix = (machineId: string) => `work/${machineId}/`
 const workKey = (machineId: string, unit: string, slot: number) =>
   `${workPrefix(machineId)}${unit}/${slot}`
@@ -157,6 +160,8 @@ export interface SlotRecord {
   readonly round?: number
   /** It was over by itself: it is started again by another round only. */
   readonly ended?: SlotEnd
+  /** Its unit has a public port: all machines are told where it is. */
+  readonly serves?: boolean
 }
 
 export interface SlotEnd {
@@ -208,6 +213,9 @@ export function slotChange(
   for (const machineId of new Set(machinesOf(before?.record))) {
     if (!machines.has(machineId)) then.push({ kind: 'delete', key: workKey(machineId, unit, slot) })
   }
+  const port = portKey(unit, slot)
+  if (after?.serves) then.push({ kind: 'put', key: port, value: [...machines], schema: 1 })
+  else if (before?.record.serves) then.push({ kind: 'delete', key: port })
   return { if: [{ key, revision: before?.revision ?? 0 }], then }
 }
 
@@ -221,6 +229,12 @@ export function parseSlot(value: unknown): SlotRecord {
     stringField(value, 'machineId') !== undefined
   if (isSlot) return value as unknown as SlotRecord
   throw new HolonError('internal', `no record of a slot: ${JSON.stringify(value)}`)
+}
+
+/** Ids of machines. */
+export function parsePortPlace(value: unknown): readonly string[] {
+  if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value
+  throw new HolonError('internal', `no place of a port: ${JSON.stringify(value)}`)
 }
 
 export function parseSpec(value: unknown): SpecRecord {

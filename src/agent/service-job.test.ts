@@ -11,7 +11,7 @@ const serial = { skip: needsEtcd, timeout: 60_000 }
 
 for (const forceSh of [false, true]) {
   const keeper = forceSh ? 'the shell’s keeper' : 'the compiled keeper'
-  test(`EtcdJob keeps etcd over kills and agents, with ${keeper}`, serial, async () => {
+  test(`ServiceJob keeps etcd over kills and agents, with ${keeper}`, serial, async () => {
     const dir = mkdtempSync(join(tmpdir(), 'holon-etcd-job-'))
     const port = await freePort()
     const engine = loneEngine(port)

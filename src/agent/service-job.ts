@@ -1,6 +1,7 @@
 /**
- * etcd kept by a keeper: it outlives the agent, is restarted in milliseconds whenever it ends, and
- * its log is bounded. The agent adopts what an earlier one left running.
+ * A program of Holon's own kept by a keeper, etcd or the front: it outlives the agent, is restarted
+ * in milliseconds whenever it ends, and its log is bounded. The agent adopts what an earlier one
+ * left running.
  *
  * The job's directory holds the spec it was started with, written before the start, so that an
  * agent with another idea of it restarts it, and one with the same leaves it alone.
@@ -17,7 +18,7 @@ import type { JobLauncher } from './keeper/launcher.ts'
 import type { JobLink } from './keeper/link.ts'
 import { isFinal, type JobState } from './keeper/records.ts'
 
-export interface EtcdJobDeps {
+export interface ServiceJobDeps {
   readonly clock: Clock
   readonly launcher: JobLauncher
   /** As for every job of this agent. */
@@ -27,7 +28,16 @@ export interface EtcdJobDeps {
   readonly report: (message: string) => void
 }
 
-export interface EtcdJobOptions {
+/** Which program it is. */
+export interface ServiceJobKind {
+  /** The job's. */
+  readonly id: string
+  /** For messages. */
+  readonly name: string
+  readonly reason: string
+}
+
+export interface ServiceJobOptions extends ServiceJobKind {
   /** The job's directory. */
   readonly dir: string
   readonly logDir: string
@@ -36,23 +46,32 @@ export interface EtcdJobOptions {
   readonly nice?: number | undefined
 }
 
-export const etcdJobId = 'state/etcd'
+export const etcdJob: ServiceJobKind = {
+  id: 'state/etcd',
+  name: 'etcd',
+  reason: 'the fleet’s state is kept on this machine',
+}
+export const frontJob: ServiceJobKind = {
+  id: 'ports/front',
+  name: 'the front',
+  reason: 'units have public ports',
+}
 
 const restartMs = 200
 const timeoutStopMs = 10_000
 /** What the agent itself waits after a keeper was lost. */
 const reviveMs = 500
 
-export class EtcdJob implements ServiceRunner, Disposable {
-  readonly #deps: EtcdJobDeps
-  readonly #options: EtcdJobOptions
+export class ServiceJob implements ServiceRunner, Disposable {
+  readonly #deps: ServiceJobDeps
+  readonly #options: ServiceJobOptions
   readonly #ending = new AbortController()
   #link: JobLink | undefined
   #state: JobState | undefined
   #wanted: ServiceSpec | undefined
   #queue: Promise<unknown> = Promise.resolve()
 
-  constructor(deps: EtcdJobDeps, options: EtcdJobOptions) {
+  constructor(deps: ServiceJobDeps, options: ServiceJobOptions) {
     this.#deps = deps
     this.#options = options
   }
@@ -93,7 +112,7 @@ export class EtcdJob implements ServiceRunner, Disposable {
     return { kind: 'restarting', restarts, why: JSON.stringify(state.exit ?? state.result) }
   }
 
-  /** Lets go; etcd goes on. Once or twice alike. */
+  /** Lets go; the program goes on. Once or twice alike. */
   [Symbol.dispose](): void {
     this.#ending.abort()
     this.#link?.[Symbol.dispose]()
@@ -134,7 +153,7 @@ export class EtcdJob implements ServiceRunner, Disposable {
     this.#link = undefined
     this.#state = undefined
     if (keeper !== undefined) await this.#deps.untilGone(keeper)
-    if (exists(this.#options.dir)) await this.#deps.cleanUp(etcdJobId)
+    if (exists(this.#options.dir)) await this.#deps.cleanUp(this.#options.id)
     removeTree(this.#options.dir)
   }
 
@@ -151,18 +170,19 @@ export class EtcdJob implements ServiceRunner, Disposable {
   // Its keeper was killed, or somebody stopped the job: it has to run as long as it is wanted.
   async #revive(how: string): Promise<void> {
     const { clock, report } = this.#deps
+    const { name } = this.#options
     const { signal } = this.#ending
     try {
       await this.#alone(async () => {
         const spec = this.#wanted
         if (this.#link !== undefined || spec === undefined) return
-        report(`etcd's keeper is gone (${how}): it is started anew`)
+        report(`the keeper of ${name} is gone (${how}): it is started anew`)
         await sleep(clock, reviveMs, signal)
         await this.#end('its keeper is gone', { signal })
         await this.#launch(spec, { signal })
       })
     } catch (error) {
-      if (!signal.aborted) report(asHolonError(error, 'start etcd anew').message)
+      if (!signal.aborted) report(asHolonError(error, `start ${name} anew`).message)
     }
   }
 
@@ -184,7 +204,7 @@ export class EtcdJob implements ServiceRunner, Disposable {
     const { nice } = this.#options
     return {
       ...(nice === undefined ? {} : { nice }),
-      id: etcdJobId,
+      id: this.#options.id,
       dir: this.#options.dir,
       ownerUid: this.#options.ownerUid,
       output: 'log',
@@ -204,7 +224,7 @@ export class EtcdJob implements ServiceRunner, Disposable {
       umask: 0o077,
       restart: 'always',
       restartMs,
-      // It never gives up: without it nothing can be changed for good.
+      // It never gives up: the machine cannot do without it.
       startLimitBurst: 0,
       startLimitMs: 0,
       timeoutStartMs: 0,
@@ -213,8 +233,8 @@ export class EtcdJob implements ServiceRunner, Disposable {
       killMode: 'control-group',
       killSignal: 15,
       sendSigkill: true,
-      cgroups: this.#deps.cgroups(etcdJobId),
-      reason: 'the fleet’s state is kept on this machine',
+      cgroups: this.#deps.cgroups(this.#options.id),
+      reason: this.#options.reason,
     }
   }
 
