@@ -69,6 +69,8 @@ export const limits = {
   listingIdleMs: 30_000,
   /** A machine tells those that keep the state that it is alive. */
   beatIntervalMs: 500,
+  /** It tells them at once when there is news, but so often at most. */
+  beatNewsMs: 50,
   /** How often those look who has been silent for how long. */
   judgeIntervalMs: 250,
   /** Silence after which a machine is asked whether it is there. */

@@ -91,6 +91,8 @@ export class FleetUnits implements Disposable {
     )
     const changed = () => {
       this.#sequence += 1
+      this.#deps.liveness.tellNews()
+      this.#control?.ownNews()
     }
     const work = workFile(dir, report)
     const copies = secretFiles(dir)

@@ -3,9 +3,10 @@
  * say who is missing, never to give away what must not run twice.
  *
  * Every machine tells those that keep the state, twice a second, that it is there and how it is
- * (a beat). Of two keepers only one calls, and the other's beat is the answer. A keeper that has not heard of one for `beatAskMs` asks it directly and asks another
- * machine whether it reaches it; when both fail and the silence is `beatSilenceMs` long it is
- * suspect, and down after `suspectMs`. Any sign of life makes it up again.
+ * (a beat), and at once when there is news in it. Of two keepers only one calls, and the other's
+ * beat is the answer. A keeper that has not heard of one for `beatAskMs` asks it directly and asks
+ * another machine whether it reaches it; when both fail and the silence is `beatSilenceMs` long it
+ * is suspect, and down after `suspectMs`. Any sign of life makes it up again.
  *
  * Silence is counted in ticks that this machine lived through: after a sleep of its own it suspects
  * nobody for that.
@@ -76,6 +77,8 @@ export class Liveness implements Disposable {
   readonly #silent = new Set<string>()
   readonly #life = new AbortController()
   #beats: Timer | undefined
+  #news: Timer | undefined
+  #newsToldMs = Number.NEGATIVE_INFINITY
   #looks: Timer | undefined
   #cache: { readonly atMs: number; readonly sightings: readonly Sighting[] } | undefined
 
@@ -91,6 +94,7 @@ export class Liveness implements Disposable {
   [Symbol.dispose](): void {
     this.#life.abort()
     this.#beats?.[Symbol.dispose]()
+    this.#news?.[Symbol.dispose]()
     this.#looks?.[Symbol.dispose]()
   }
 
@@ -216,12 +220,32 @@ export class Liveness implements Disposable {
     return watched
   }
 
+  /** What a beat says has changed: the next one goes at once, though not one for every change. */
+  tellNews(): void {
+    if (this.#news !== undefined) return
+    const { clock, keepers } = this.#deps
+    const waitMs = Math.max(0, this.#newsToldMs + limits.beatNewsMs - clock.nowMs())
+    const tell = () => {
+      this.#news = undefined
+      this.#newsToldMs = clock.nowMs()
+      // What is on its way already tells what was.
+      if (keepers().some((keeper) => this.#beating.has(keeper))) this.tellNews()
+      this.#tellAllBut(() => false)
+    }
+    this.#news = clock.timer(waitMs, tell, { background: true })
+  }
+
   #tell(): void {
-    const { beat, clock, keepers, self } = this.#deps
+    const { clock } = this.#deps
     this.#beats = clock.timer(limits.beatIntervalMs, () => this.#tell(), { background: true })
-    const isTold = (keeper: string) =>
-      keeper === self() || this.#beating.has(keeper) || this.#asksUs(keeper)
-    const told = keepers().filter((keeper) => !isTold(keeper))
+    this.#tellAllBut((keeper) => this.#asksUs(keeper))
+  }
+
+  #tellAllBut(isTold: (keeper: string) => boolean): void {
+    const { beat, keepers, self } = this.#deps
+    const told = keepers().filter(
+      (keeper) => keeper !== self() && !this.#beating.has(keeper) && !isTold(keeper),
+    )
     if (told.length === 0) return
     // Read from the kernel once for all of them.
     const news = beat()

@@ -245,6 +245,8 @@ export class SimMachine {
         memory: this.disk.workMemory(stall),
         changed: () => {
           agent.sequence += 1
+          liveness.tellNews()
+          agent.control?.ownNews()
         },
       },
       this.id,

@@ -113,6 +113,11 @@ export class Control implements Disposable {
     this.reports.heard(machineId, sequence)
   }
 
+  /** This machine's own report has changed. */
+  ownNews(): void {
+    if (this.leads) this.heard(this.#deps.self, this.#deps.sequence())
+  }
+
   #sawRestart(machineId: string, { unit, slot, restarted }: HostedInstance): void {
     if (!this.leads || restarted === undefined) return
     const { decided, machines } = this.#deps
@@ -136,7 +141,7 @@ export class Control implements Disposable {
       if (!this.#life.signal.aborted) report(`take over the lead: ${asHolonError(error).message}`)
     }
     this.controller.leads = this.leads
-    if (this.leads) this.heard(this.#deps.self, this.#deps.sequence())
+    this.ownNews()
     if (this.#life.signal.aborted) return
     this.#timer = clock.timer(tickMs, () => void this.#tick(), { background: true })
   }

@@ -80,7 +80,8 @@ export class Reports implements Disposable {
   readonly #told = new Map<string, Told>()
   /** By unit, machines where something of it runs, or may. */
   readonly #running = new Map<string, Set<string>>()
-  readonly #asking = new Set<string>()
+  /** Machines that are asked, with the number that they were last heard with. */
+  readonly #asking = new Map<string, number>()
   readonly #life = new AbortController()
 
   constructor(deps: ReportsDeps) {
@@ -93,10 +94,22 @@ export class Reports implements Disposable {
 
   /** A beat carried this number. */
   heard(machineId: string, sequence: number): void {
-    if (this.#told.get(machineId)?.sequence === sequence || this.#asking.has(machineId)) return
-    if (this.#asking.size >= askedAtOnceMax) return
-    this.#asking.add(machineId)
-    void this.#ask(machineId).finally(() => this.#asking.delete(machineId))
+    if (this.#told.get(machineId)?.sequence === sequence) return
+    if (!this.#asking.has(machineId) && this.#asking.size >= askedAtOnceMax) return
+    const isAsked = this.#asking.has(machineId)
+    this.#asking.set(machineId, sequence)
+    if (!isAsked) void this.#askAll(machineId)
+  }
+
+  /** Until it has told what its last beat promised. */
+  async #askAll(machineId: string): Promise<void> {
+    let asked: number | undefined
+    while (asked !== this.#asking.get(machineId) && !this.#life.signal.aborted) {
+      asked = this.#asking.get(machineId)
+      if (!(await this.#ask(machineId))) break
+      if (this.#told.get(machineId)?.sequence === this.#asking.get(machineId)) break
+    }
+    this.#asking.delete(machineId)
   }
 
   hasReported(machineId: string): boolean {
@@ -160,8 +173,8 @@ export class Reports implements Disposable {
     }
   }
 
-  /** A failure is no news: the next beat has it asked again. */
-  async #ask(machineId: string): Promise<void> {
+  /** False: it did not answer. That is no news: the next beat has it asked again. */
+  async #ask(machineId: string): Promise<boolean> {
     const { clock, ask, changed } = this.#deps
     using limit = deadline(clock, limits.beatSilenceMs, this.#life.signal)
     try {
@@ -176,8 +189,9 @@ export class Reports implements Disposable {
       if (before !== undefined) this.#tellRestarts(machineId, before.instances, byUnit)
       this.#tell(machineId, { sequence, instances: byUnit, units })
       changed(machineId, before && changedUnits(before, byUnit))
+      return true
     } catch {
-      // It is silent, or will be asked again.
+      return false
     }
   }
 }

@@ -25,8 +25,8 @@ const noTimeoutMs = 10 * 60_000
 export function unitFacts(name: string, text: string): UnitFacts {
   const loaded = loadUnit({ name, text })
   if (loaded.kind === 'refused') throw unitProblemsError(name, loaded.problems)
-  const { dependencies, placement, type, timeoutStartMs, restart } = loaded.unit
-  const tells = type === 'notify' || type === 'oneshot'
+  const { dependencies, placement, type, timeoutStartMs, restart, serves } = loaded.unit
+  const tells = type === 'notify' || type === 'oneshot' || serves !== undefined
   return {
     rules: placement,
     dependencies,
