@@ -201,7 +201,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     '    this.#ended += 1\n',
     '',
   ]),
-  bug('a machine is believed after what it says is old', 'drain', 60, [
+  bug('a machine is believed after what it says is old', 'drain', 360, [
     `${reconcile}/unit-view.ts`,
     'return hosted?.generation === generation && hosted.spec === spec ? hosted : undefined',
     'return hosted',

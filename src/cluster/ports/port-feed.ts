@@ -51,7 +51,7 @@ export class PortFeed implements Disposable {
     return this.#ports.report()
   }
 
-  /** Resolves when all that listen have what there is now; who goes away meanwhile does not count. */
+  /** Resolves when all that listen have what there is now; who goes away does not count. */
   async heard(signal: AbortSignal): Promise<void> {
     const { number } = this.#ports.report()
     while (!signal.aborted) {
