@@ -26,7 +26,7 @@ import type { HeldBack, HeldBackQuery } from './reconcile/held-back.ts'
 import type { SlotRecord, SpecRecord, Stored } from './reconcile/records.ts'
 import { isOver as isRoundOver } from './reconcile/rounds.ts'
 import { unitFacts } from './reconcile/unit-facts.ts'
-import { type UnitHolder, UnitOfMany, worstOf } from './unit-of-many.ts'
+import { servesOf, type UnitHolder, UnitOfMany, worstOf } from './unit-of-many.ts'
 
 export interface FleetUnitDeps {
   readonly clock: Clock
@@ -103,7 +103,7 @@ export class FleetUnit implements Unit {
   ): UnitStatus {
     const present = parts.flatMap((part) => part.instances)
     const instances = this.#instances(slots, present)
-    const { rules } = unitFacts(this.#name, text)
+    const { rules, serves } = unitFacts(this.#name, text)
     // Of those that fit nobody knows but the leader, who makes their slots: one at least.
     const wanted = rules.global ? Math.max(1, slots.length) : instancesWanted(rules, spec.scale)
     const active = worstOf(instances.map((each) => each.active))
@@ -125,6 +125,7 @@ export class FleetUnit implements Unit {
       loadedAtMs: spec.changedAtMs,
       notes: notesOf(missing),
       fleet,
+      ...servesOf(serves, parts),
       ...(spec.sourcePath === undefined ? {} : { sourcePath: spec.sourcePath }),
     }
   }

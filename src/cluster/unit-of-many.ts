@@ -7,7 +7,13 @@ import { HolonError } from '../base/errors.ts'
 import type { WhyAnswer } from '../kernel/decisions.ts'
 import type { Unit, UnitFile } from '../kernel/kernel.ts'
 import type { LogPage, LogQuery } from '../kernel/log-types.ts'
-import type { ActiveState, CallOptions, MissingMachine, UnitStatus } from '../kernel/types.ts'
+import type {
+  ActiveState,
+  CallOptions,
+  MissingMachine,
+  PortPart,
+  UnitStatus,
+} from '../kernel/types.ts'
 import { type FindKept, logReadings } from './logs-kept/find-kept.ts'
 import { mergedLogs } from './merged-logs.ts'
 
@@ -151,7 +157,19 @@ function mergeStatuses(all: readonly UnitStatus[]): UnitStatus {
     instances: all.flatMap(({ instances }) => instances),
     instancesWanted: all.reduce((sum, { instancesWanted }) => sum + instancesWanted, 0),
     notes: all.flatMap(({ notes, machines }) => notes.map((note) => `${machines[0]}: ${note}`)),
+    ...servesOf(worst.serves, all),
   }
+}
+
+/** With the problems of all machines. */
+export function servesOf(
+  serves: Omit<PortPart, 'problems'> | undefined,
+  parts: readonly Pick<UnitStatus, 'serves'>[],
+): Pick<UnitStatus, 'serves'> {
+  if (serves === undefined) return {}
+  const { port, protocol, hosts } = serves
+  const problems = parts.flatMap((part) => part.serves?.problems ?? [])
+  return { serves: { port, protocol, hosts, problems } }
 }
 
 function withMissing(status: UnitStatus, missing: readonly MissingMachine[]): UnitStatus {

@@ -102,7 +102,7 @@ export class Balancer {
     return best
   }
 
-  /** The same, but waits for one to be ready. Undefined after limits.frontHoldMs, or if too many wait. */
+  /** The same, but waits for one, up to limits.frontHoldMs; not when too many wait already. */
   async choose(tried: ReadonlySet<Target>, signal: AbortSignal): Promise<Target | undefined> {
     const now = this.pick(tried)
     if (now !== undefined || this.#waiting.size >= limits.frontHeldMax) return now

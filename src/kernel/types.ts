@@ -373,10 +373,22 @@ export interface UnitStatus {
   readonly notes: readonly string[]
   /** Whose it is: one machine's own, or the fleet's, of which this may be one machine's part. */
   readonly scope: 'machine' | 'fleet'
+  /** Of a unit with a public port. */
+  readonly serves?: PortPart
   /** Of a unit of the fleet as a whole. */
   readonly fleet?: FleetPart
   /** Of a timer. */
   readonly timer?: TimerPart
+}
+
+/** How a unit is reached from outside: on that port of every machine. */
+export interface PortPart {
+  readonly port: number
+  readonly protocol: 'tcp' | 'proxy' | 'http'
+  /** Names by which it is told apart from other units on the port. */
+  readonly hosts: readonly string[]
+  /** Where the port is not open, of machines that have instances, and why: "n2: …". */
+  readonly problems: readonly string[]
 }
 
 /** What a timer has done and will do; all in milliseconds of wall time. */

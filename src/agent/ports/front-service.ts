@@ -77,6 +77,11 @@ export class FrontService implements AsyncDisposable {
     return this.#state
   }
 
+  /** Why a public port is not open, if it should be and is not. */
+  problemOf(port: number): string | undefined {
+    return this.#state.problems.find((each) => each.port === port)?.why
+  }
+
   async underWay(instance: string, signal: AbortSignal): Promise<number> {
     if (this.#client === undefined) throw new HolonError('unavailable', 'there is no front')
     return await this.#client.main.underWay(instance, { signal })

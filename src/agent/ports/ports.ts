@@ -54,6 +54,7 @@ export class Ports implements LocalPorts, AsyncDisposable {
     this.serving = new Serving({
       clock,
       numbers: new PortNumbers(isPortFree, this.#number),
+      toldHere: (signal) => this.front.applied(signal),
       told: (signal) => this.#tellAll(signal),
       underWay: (instance, signal) => this.front.underWay(instance, signal),
     })

@@ -2,8 +2,8 @@
  * Instances of this machine that answer on a public port: the port of its own that each has,
  * whether it is ready, and its draining before it stops.
  *
- * An instance is ready once it accepts connections or, with Health=, answers well; for a unit of
- * Type=notify not before it has said so. From then on only Health= is asked again: that an instance
+ * An instance is ready once it accepts connections or, with Health=, answers well, and this
+ * machine's front knows; for a unit of Type=notify not before it has said so. From then on only Health= is asked again: that an instance
  * is gone its keeper knows first, and whoever connects to it next.
  *
  * When the agent dies all of this goes on as it was, in the front. The next agent looks anew: what
@@ -23,7 +23,9 @@ export type Readiness = 'unready' | 'ready' | 'unhealthy'
 export interface ServingDeps {
   readonly clock: Clock
   readonly numbers: PortNumbers
-  /** Resolves when every front nearby knows what `endpoints` says, or cannot be told. */
+  /** Resolves when this machine's front knows what `endpoints` says. */
+  readonly toldHere: (signal: AbortSignal) => Promise<void>
+  /** The same of all fronts, but for those that cannot be told. */
   readonly told: (signal: AbortSignal) => Promise<void>
   /** Connections and requests under way to an instance here. */
   readonly underWay: (instance: string, signal: AbortSignal) => Promise<number>
@@ -53,6 +55,8 @@ interface Entry extends ServedHere {
   isDraining: boolean
   /** Taken over from an earlier agent: it counts as ready until it is found not to be. */
   isPresumed: boolean
+  /** Since it is ready, the front was told of it. */
+  isKnown: boolean
   /** Ends the looking. */
   looking: AbortController | undefined
 }
@@ -96,6 +100,7 @@ export class Serving implements Disposable {
       host: '127.0.0.1',
       isDraining: false,
       isPresumed: isTakenOver,
+      isKnown: isTakenOver,
       looking: undefined,
     })
   }
@@ -130,7 +135,10 @@ export class Serving implements Disposable {
   /** Undefined for an instance without a public port. */
   readiness(instance: ServedHere): { readonly is: Readiness; readonly why: string } | undefined {
     const entry = this.#entries.get(nameOf(instance))
-    return entry === undefined ? undefined : { is: entry.readiness, why: entry.why }
+    if (entry === undefined) return undefined
+    const { readiness, why, isKnown } = entry
+    if (readiness === 'ready' && !isKnown) return { is: 'unready', why: 'its port is being opened' }
+    return { is: readiness, why }
   }
 
   /** Its own, `$PORT`. */
@@ -214,6 +222,17 @@ export class Serving implements Disposable {
     entry.why = why
     if (!isNew) return
     this.changes.notify()
+    if (readiness !== 'ready') entry.isKnown = false
+    else void this.#tell(entry)
+    entry.changed()
+  }
+
+  /** A front that cannot be told says so itself; the instance is ready all the same. */
+  async #tell(entry: Entry): Promise<void> {
+    using limit = deadline(this.#deps.clock, tellMs)
+    await this.#deps.toldHere(limit.signal).catch(() => {})
+    if (entry.readiness !== 'ready') return
+    entry.isKnown = true
     entry.changed()
   }
 }
@@ -221,6 +240,7 @@ export class Serving implements Disposable {
 const firstLookMs = 10
 const lookMsMax = 500
 const drainLookMs = 20
+const tellMs = 3_000
 /** So often in a row an instance does not answer well until it gets no more requests. */
 const failuresMax = 3
 

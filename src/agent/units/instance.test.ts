@@ -21,6 +21,7 @@ test('start() of a job that is lost at once: cleaned up, and counts as lost', as
   using serving = new Serving({
     clock: realClock,
     numbers: new PortNumbers(async () => true, 0),
+    toldHere: async () => {},
     told: async () => {},
     underWay: async () => 0,
   })

@@ -27,6 +27,8 @@ export interface UnitStatusDeps {
   readonly pids: (instance: Instance) => readonly number[]
   /** When the source file was changed last; undefined when it is gone. */
   readonly modifiedAtMs: (path: string) => number | undefined
+  /** Why a public port is not open here, if it should be and is not. */
+  readonly portProblem: (port: number) => string | undefined
 }
 
 const activeByPhase: Readonly<Record<string, ActiveState>> = {
@@ -120,9 +122,19 @@ export function unitStatus(
     instancesWanted: wantedCount,
     loadedAtMs: record.loadedAtMs,
     notes: unitNotes(deps, unit),
+    ...servesPart(deps, unit),
     ...(record.sourcePath === undefined ? {} : { sourcePath: record.sourcePath }),
     ...(unit.unmet === undefined ? {} : { unmet: unit.unmet.which }),
   }
+}
+
+function servesPart({ machine, portProblem }: UnitStatusDeps, { loaded }: ShownUnit) {
+  const terms = loaded.kind === 'loaded' ? loaded.unit.serves : undefined
+  if (terms === undefined) return {}
+  const { port, protocol, hosts } = terms
+  const why = portProblem(port)
+  const problems = why === undefined ? [] : [`${machine}: ${why}`]
+  return { serves: { port, protocol, hosts, problems } }
 }
 
 function unitNotes(deps: UnitStatusDeps, unit: ShownUnit): readonly string[] {

@@ -1,6 +1,7 @@
 /** What a leader must know of a unit's text. */
 import { unitProblemsError } from '../../unit/parse.ts'
 import type { PlacementRules } from '../../unit/placement-rules.ts'
+import type { PortTerms } from '../../unit/port-terms.ts'
 import type { ServiceUnit, UnitDependency } from '../../unit/service-unit.ts'
 import { loadTimer, type TimerUnit } from '../../unit/timer-unit.ts'
 import { loadUnit } from '../../unit/unit.ts'
@@ -11,6 +12,8 @@ export interface UnitFacts {
   readonly settleMs: number
   readonly readyTimeoutMs: number
   readonly dependencies: readonly UnitDependency[]
+  /** How it is reached from outside, if it is. */
+  readonly serves?: PortTerms
   /** Whether an instance that has failed for good is over, and not tried elsewhere. */
   readonly failureEnds: 'always' | 'by-timer' | 'never'
 }
@@ -32,6 +35,7 @@ export function unitFacts(name: string, text: string): UnitFacts {
     dependencies,
     settleMs: tells ? 0 : settleMs,
     failureEnds: failureEnds(type, restart),
+    ...(serves === undefined ? {} : { serves }),
     readyTimeoutMs: (timeoutStartMs === 0 ? noTimeoutMs : timeoutStartMs) + readyMarginMs,
   }
 }

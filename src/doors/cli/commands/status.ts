@@ -8,6 +8,7 @@ import type { Unit } from '../../../kernel/kernel.ts'
 import type {
   InstanceStatus,
   MachineInfo,
+  PortPart,
   SystemStatus,
   TimerPart,
   UnitStatus,
@@ -134,10 +135,20 @@ function describeUnit(context: CliContext, status: UnitStatus): string {
     const round = roundText(fleet, context.clock.wallMs())
     if (round !== undefined) lines.push(`      Round: ${round}`)
   }
+  if (status.serves !== undefined) lines.push(...describePort(status.serves))
   for (const note of status.notes) lines.push(`       Note: ${note}`)
   for (const instance of status.instances) lines.push(...describeInstance(context, instance))
   for (const waits of fleet?.waiting ?? []) lines.push(`   ${waits}`)
   return `${lines.join('\n')}\n`
+}
+
+function describePort({ port, protocol, hosts, problems }: PortPart): readonly string[] {
+  const names = hosts.length === 0 ? '' : ` for ${hosts.join(', ')}`
+  const how = protocol === 'proxy' ? 'tcp with the PROXY protocol' : protocol
+  return [
+    `     Serves: ${how} on port ${port} of every machine${names}`,
+    ...problems.map((problem) => `       Note: port ${port} is not open on ${problem}`),
+  ]
 }
 
 function describeTimer(context: CliContext, timer: TimerPart): readonly string[] {
@@ -168,10 +179,12 @@ function describeInstance(context: CliContext, instance: InstanceStatus): readon
   if (instance.pids.length > 0) facts.push(`Tasks: ${instance.pids.length}`)
   if (instance.memoryBytes !== undefined) facts.push(`Memory: ${bytes(instance.memoryBytes)}`)
   if (instance.cpuMs !== undefined) facts.push(`CPU: ${(instance.cpuMs / 1000).toFixed(3)}s`)
+  if (instance.port !== undefined) facts.push(`Port: ${instance.port}`)
   if (instance.restarts > 0) facts.push(`Restarts: ${instance.restarts}`)
   if (instance.result !== 'success') facts.push(`Result: ${describeFailure(instance)}`)
   if (facts.length > 0) lines.push(`       ${facts.join('  ')}`)
-  const { statusText } = instance
+  const { statusText, unready } = instance
+  if (unready !== undefined) lines.push(`       Not ready: ${printable(unready)}`)
   if (statusText !== undefined) lines.push(`       Status: "${printable(statusText)}"`)
   return lines
 }
