@@ -242,8 +242,9 @@ export class LocalMachine implements AsyncDisposable {
       ...this.#units.assigned().map((unit) => unit.endAll('holon down --all', signal)),
       ...this.#runs.list().map((run) => this.#runs.stop(run, signal)),
       this.etcd.stop('holon down --all', { signal }),
-      this.ports.front.stop(signal),
     ])
+    // Until then it lets them finish what they have under way.
+    await this.ports.front.stop(signal)
   }
 
   /** What SystemStatus says of this agent alone. */

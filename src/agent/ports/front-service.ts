@@ -92,8 +92,9 @@ export class FrontService implements AsyncDisposable {
     return (await this.#client?.main.traffic({ signal })) ?? []
   }
 
-  /** Ends it: for `down --all`. */
+  /** Ends it, for `down --all`: nothing is told to it any more. */
   async stop(signal: AbortSignal): Promise<void> {
+    await this[Symbol.asyncDispose]()
     await this.#deps.service.stop('holon down --all', { signal })
   }
 

@@ -3,8 +3,9 @@
  * whether it is ready, and its draining before it stops.
  *
  * An instance is ready once it accepts connections or, with Health=, answers well, and this
- * machine's front knows; for a unit of Type=notify not before it has said so. From then on only Health= is asked again: that an instance
- * is gone its keeper knows first, and whoever connects to it next.
+ * machine's front knows; for a unit of Type=notify not before it has said so. From then on only
+ * Health= is asked again: that an instance is gone its keeper knows first, and whoever connects to
+ * it next.
  *
  * When the agent dies all of this goes on as it was, in the front. The next agent looks anew: what
  * is ready is found to be so within milliseconds, and what was draining is stopped at once.
