@@ -153,6 +153,10 @@ export const limits = {
   frontHeldMax: 5_000,
   /** Connecting to an instance; the network is one's own, and another one may be near. */
   frontConnectMs: 2_000,
+  /** Fronts with connections between them ask each other so often whether they are there. */
+  frontPulseMs: 500,
+  /** What is under way to one that has been silent for so long is broken off. */
+  frontSilenceMs: 2_500,
   /** An instance must begin its answer after this. */
   frontAnswerMs: 300_000,
   /** A question for news of what a machine serves is answered after this, news or not. */

@@ -1,4 +1,4 @@
-/** What an agent may ask of its machine's front, over a unix socket that only its own user may open. */
+/** What an agent may ask of its front, over a unix socket that only its own user may open. */
 import type { CallOptions } from '../kernel/types.ts'
 import { defineInterface } from '../rpc/interface.ts'
 import type { UnitTraffic } from './stats.ts'

@@ -3,9 +3,10 @@
  * certificates. Bytes pass from one to the other as they are, so that a request is read and written
  * by one front only.
  *
- * Who connects says in one line which instance it wants. `+` says that it is connected, `-` that
- * there is no such instance or nobody listens: then nothing of what was meant for it was sent, and
- * it may be tried elsewhere. Where the other machine dies the connection breaks off.
+ * Who connects says in one line which instance it wants, or none for a pulse. `+` says that it is
+ * connected, `-` that there is no such instance or nobody listens: then nothing of what was meant
+ * for it was sent, and it may be tried elsewhere. While connections are open, a pulse tells whether
+ * the other front is there; when it is not, they are broken off.
  */
 import type { Duplex } from 'node:stream'
 import { type Clock, deadline } from '../base/clock.ts'
@@ -17,6 +18,7 @@ import { verifyPeer } from '../cluster/identity/verify.ts'
 import { listenTls, type TlsListener } from '../io/listen-tls.ts'
 import { connectTcp, type TcpSocket } from '../io/tcp.ts'
 import { connectTls, type TlsConnection } from '../io/tls.ts'
+import { Pulse } from './pulse.ts'
 import { splice } from './splice.ts'
 import type { Endpoint, FrontFleet, FrontMachine } from './table.ts'
 
@@ -38,7 +40,11 @@ export class Neighbours implements AsyncDisposable {
   #identity: Identity | undefined
   #machines: ReadonlyMap<string, FrontMachine> = new Map()
   #listener: TlsListener | undefined
-  readonly #open = new Map<string, Set<Duplex>>()
+  /** What is open, by machine: from there, and to it. */
+  readonly #from = new Map<string, Set<Duplex>>()
+  readonly #to = new Map<string, Set<Duplex>>()
+  /** Of machines with connections to them; undefined while one is being begun. */
+  readonly #pulses = new Map<string, Pulse | undefined>()
 
   constructor(deps: NeighboursDeps) {
     this.#deps = deps
@@ -54,9 +60,8 @@ export class Neighbours implements AsyncDisposable {
     const before = this.#fleet
     this.#fleet = fleet
     this.#machines = new Map(fleet?.machines.map((machine) => [machine.machineId, machine]))
-    for (const [machineId, sockets] of this.#open) {
-      if (this.#machines.has(machineId)) continue
-      for (const socket of sockets) socket.destroy()
+    for (const machineId of [...this.#from.keys(), ...this.#to.keys()]) {
+      if (!this.#machines.has(machineId)) this.#drop(machineId)
     }
     if (fleet?.certificate !== before?.certificate || fleet?.identityDir !== before?.identityDir) {
       this.#identity = fleet === undefined ? undefined : loadIdentity(fleet.identityDir)
@@ -79,7 +84,7 @@ export class Neighbours implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#listener?.[Symbol.asyncDispose]()
-    for (const sockets of this.#open.values()) for (const socket of sockets) socket.destroy()
+    for (const machineId of [...this.#from.keys(), ...this.#to.keys()]) this.#drop(machineId)
   }
 
   /** Connects to an instance on another machine. `unavailable`: nothing was sent to it. */
@@ -93,6 +98,8 @@ export class Neighbours implements AsyncDisposable {
       throw new HolonError('unavailable', `connect to ${instance}: its machine is not known`)
     }
     const { socket } = await this.#dial(machine, identity, signal)
+    this.#keep(this.#to, machineId, socket)
+    void this.#watch(machine, identity)
     try {
       socket.write(`${JSON.stringify({ instance, port })}\n`)
       if ((await readByte(socket, signal)) === yes) return socket as TcpSocket
@@ -116,10 +123,7 @@ export class Neighbours implements AsyncDisposable {
           signal,
           allowHalfOpen: true,
         })
-        if (this.#machineOf(connection) === machine.machineId) {
-          this.#keep(machine.machineId, connection.socket)
-          return connection
-        }
+        if (this.#machineOf(connection) === machine.machineId) return connection
         connection.socket.destroy()
         last = new HolonError('unavailable', `who answers at ${address} is not ${machine.name}`)
       } catch (error) {
@@ -128,6 +132,40 @@ export class Neighbours implements AsyncDisposable {
       }
     }
     throw last
+  }
+
+  /** From the first connection to a machine to the last. */
+  async #watch(machine: FrontMachine, identity: Identity): Promise<void> {
+    const { machineId } = machine
+    if (this.#pulses.has(machineId)) return
+    this.#pulses.set(machineId, undefined)
+    const { clock } = this.#deps
+    try {
+      using limit = deadline(clock, limits.frontSilenceMs)
+      const { socket } = await this.#dial(machine, identity, limit.signal)
+      socket.write(`${JSON.stringify({ instance: '', port: 0 })}\n`)
+      if (!this.#to.has(machineId)) {
+        this.#pulses.delete(machineId)
+        socket.destroy()
+      } else {
+        this.#pulses.set(machineId, new Pulse(clock, socket, () => this.#drop(machineId)))
+      }
+    } catch {
+      this.#drop(machineId)
+    }
+  }
+
+  /** All that is open to that machine or from there ends. */
+  #drop(machineId: string): void {
+    this.#endPulse(machineId)
+    for (const socket of this.#to.get(machineId) ?? []) socket.destroy()
+    for (const socket of this.#from.get(machineId) ?? []) socket.destroy()
+  }
+
+  #endPulse(machineId: string): void {
+    const pulse = this.#pulses.get(machineId)
+    this.#pulses.delete(machineId)
+    pulse?.[Symbol.dispose]()
   }
 
   /** Undefined unless it is one of the fleet's, with a good certificate. */
@@ -151,7 +189,7 @@ export class Neighbours implements AsyncDisposable {
       socket.destroy()
       return
     }
-    this.#keep(machineId, socket)
+    this.#keep(this.#from, machineId, socket)
     try {
       await this.#serve(socket)
     } catch {
@@ -163,6 +201,10 @@ export class Neighbours implements AsyncDisposable {
     const { clock, local, passing } = this.#deps
     using limit = deadline(clock, limits.handshakeMs)
     const wish = parseWish(await readLine(socket, limit.signal))
+    if (wish.instance === '') {
+      socket.pipe(socket)
+      return
+    }
     const endpoint = local(wish.instance, wish.port)
     if (endpoint === undefined) {
       socket.end('-')
@@ -182,13 +224,15 @@ export class Neighbours implements AsyncDisposable {
     }
   }
 
-  #keep(machineId: string, socket: Duplex): void {
-    const sockets = this.#open.get(machineId) ?? new Set()
-    this.#open.set(machineId, sockets)
+  #keep(among: Map<string, Set<Duplex>>, machineId: string, socket: Duplex): void {
+    const sockets = among.get(machineId) ?? new Set()
+    among.set(machineId, sockets)
     sockets.add(socket)
     socket.once('close', () => {
       sockets.delete(socket)
-      if (sockets.size === 0) this.#open.delete(machineId)
+      if (sockets.size > 0) return
+      if (among.get(machineId) === sockets) among.delete(machineId)
+      if (among === this.#to) this.#endPulse(machineId)
     })
   }
 }

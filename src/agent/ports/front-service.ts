@@ -28,6 +28,8 @@ export interface FrontServiceDeps {
   readonly service: ServiceRunner
   /** What it should do now; undefined while that is not known: then it is left as it is. */
   readonly table: () => FrontTable | undefined
+  /** Where others find it has changed. */
+  readonly moved: () => void
   readonly report: (message: string) => void
 }
 
@@ -110,9 +112,11 @@ export class FrontService implements AsyncDisposable {
     const { clock, report } = this.#deps
     const { signal } = this.#life
     while (!signal.aborted) {
+      const wanted = this.#wanted
       try {
-        await this.#tell()
-        await this.#untilNews()
+        if (await this.#tell()) this.#told = wanted
+        this.#changes.notify()
+        await this.#untilNews(wanted)
       } catch (error) {
         if (signal.aborted) return
         const { message } = asHolonError(error)
@@ -125,22 +129,23 @@ export class FrontService implements AsyncDisposable {
     }
   }
 
-  async #tell(): Promise<void> {
-    const wanted = this.#wanted
+  /** False: what to tell is not known yet. */
+  async #tell(): Promise<boolean> {
     const table = this.#deps.table()
-    if (table === undefined) return
+    if (table === undefined) return false
     const isNeeded = table.routes.length > 0
     if (isNeeded || this.#client !== undefined) {
       using limit = deadline(this.#deps.clock, callMs, this.#life.signal)
       const client = await this.#reach(limit.signal)
+      const before = this.#state.port
       this.#state = await client.main.apply(table, limit)
       this.#sayProblems()
+      if (this.#state.port !== before) this.#deps.moved()
     } else {
       // Perhaps an earlier agent had one.
       await this.#deps.service.stop('no unit has a public port', { signal: this.#life.signal })
     }
-    this.#told = wanted
-    this.#changes.notify()
+    return true
   }
 
   async #reach(signal: AbortSignal): Promise<RpcClient<FrontControl>> {
@@ -167,12 +172,11 @@ export class FrontService implements AsyncDisposable {
     }
   }
 
-  async #untilNews(): Promise<void> {
+  async #untilNews(wanted: number): Promise<void> {
     const { clock } = this.#deps
-    const told = this.#told
     const waitMs = this.#state.problems.length > 0 ? problemMs : idleMs
     using limit = deadline(clock, waitMs, this.#life.signal)
-    const isNews = () => (this.#wanted > told || this.#life.signal.aborted ? true : undefined)
+    const isNews = () => (this.#wanted > wanted || this.#life.signal.aborted ? true : undefined)
     const news = await this.#changes.until(isNews, limit.signal).catch(() => undefined)
     if (news !== undefined || this.#life.signal.aborted) return
     this.#wanted += 1

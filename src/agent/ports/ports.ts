@@ -58,7 +58,10 @@ export class Ports implements LocalPorts, AsyncDisposable {
       told: (signal) => this.#tellAll(signal),
       underWay: (instance, signal) => this.front.underWay(instance, signal),
     })
-    this.front = new FrontService({ ...deps, table: () => this.#table() }, program)
+    this.front = new FrontService(
+      { ...deps, table: () => this.#table(), moved: () => this.#tellOthers() },
+      program,
+    )
     this.serving.changes.listen(() => this.changed())
   }
 
@@ -80,8 +83,12 @@ export class Ports implements LocalPorts, AsyncDisposable {
     const units = this.#served()
     if (isDeepStrictEqual(units, this.#units)) return
     this.#units = units
-    this.#number += 1
     this.front.changed()
+    this.#tellOthers()
+  }
+
+  #tellOthers(): void {
+    this.#number += 1
     this.#changes.notify()
   }
 

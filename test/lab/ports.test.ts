@@ -1,0 +1,153 @@
+/** A web app on many machines: one port everywhere, updates and deaths under load. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import type { UnitStatus } from '../../src/kernel/types.ts'
+import { Started } from './fleet-support.ts'
+import { Lab, labName, type Machine, noLab, root } from './harness.ts'
+
+const skip = noLab
+const names = ['n1', 'n2', 'n3', 'n4'] as const
+let lab: Lab
+let n1: Machine
+let dir: string
+
+before(async () => {
+  if (noLab !== false) return
+  dir = mkdtempSync('/opt/holon-ports-')
+  lab = await Lab.up(names.length, { name: labName('ports') })
+  n1 = lab.machine('n1')
+  await lab.untilVoters(3)
+})
+after(async () => {
+  await lab?.[Symbol.asyncDispose]()
+  if (dir !== undefined) rmSync(dir, { recursive: true, force: true })
+})
+
+const program = `
+const http = require('node:http')
+const server = http.createServer((asked, answer) =>
+  answer.end(process.env.VERSION + ' ' + process.env.HOLON_MACHINE))
+server.listen(process.env.PORT, '127.0.0.1')
+process.on('SIGTERM', () => server.close(() => process.exit(0)))
+`
+
+function web(version: string, instances: number): string {
+  writeFileSync(join(dir, 'server.cjs'), program)
+  const path = join(dir, 'web.service')
+  const lines = [
+    '[Service]',
+    `ExecStart=${process.execPath} ${dir}/server.cjs`,
+    `Environment=VERSION=${version}`,
+    'Restart=always',
+    '[X-Holon]',
+    `Instances=${instances}`,
+    'PerNode=1',
+    'Port=8080',
+    'Protocol=http',
+    'Health=/',
+    '',
+  ]
+  writeFileSync(path, lines.join('\n'))
+  return path
+}
+
+interface Load {
+  readonly answered: number
+  readonly failed: number
+  readonly failures: readonly string[]
+  readonly heard: Readonly<Record<string, number>>
+}
+
+/** Load from a machine on its own port until the result is asked for. */
+async function load(machine: string): Promise<() => Promise<Load>> {
+  const script = join(root, 'test/lab/programs/load.cjs')
+  const argv = [process.execPath, script, '4', 'http://127.0.0.1:8080/']
+  const started = new Started(lab.machine(machine).startCommand(argv))
+  await lab.until('the load has begun', () => started.stderr.includes('begun'))
+  return async () => {
+    started.child.stdin?.end()
+    const { stdout, stderr } = await started.endsWithin(30_000, `load from ${machine}`)
+    assert.match(stdout, /^\{/, stderr)
+    return JSON.parse(stdout) as Load
+  }
+}
+
+async function curl(machine: string): Promise<string> {
+  const { stdout } = await lab.machine(machine).exec(['curl', '-sm', '5', 'http://127.0.0.1:8080/'])
+  return stdout
+}
+
+async function unit(): Promise<UnitStatus> {
+  // Not everything is well in between, and not every machine is there.
+  const { stdout } = await n1.holon(['list-units', '--json'])
+  const found = (JSON.parse(stdout) as readonly UnitStatus[]).find(
+    ({ name }) => name === 'web.service',
+  )
+  assert.ok(found !== undefined, stdout)
+  return found
+}
+
+test('every machine answers, wherever the instances are; its own first', { skip }, async () => {
+  await n1.ok(['enable', '--now', web('v1', 2)])
+  const { machines } = await unit()
+  assert.equal(machines.length, 2)
+  for (const name of names) {
+    await lab.until(`${name} answers`, async () => (await curl(name)).startsWith('v1 '))
+  }
+  for (const name of machines) assert.equal(await curl(name), `v1 ${name}`)
+})
+
+test('an update under load drops nothing, near or far', { skip }, async () => {
+  const { machines } = await unit()
+  const [near = ''] = machines
+  const far = names.find((name) => !machines.includes(name)) ?? ''
+  const ends = [await load(near), await load(far)]
+  for (const version of ['v2', 'v3', 'v4']) await n1.ok(['restart', web(version, 2)])
+  for (const name of names) {
+    await lab.until(`${name} has the last version`, async () =>
+      (await curl(name)).startsWith('v4 '),
+    )
+  }
+  for (const end of ends) {
+    const { answered, failed, failures, heard } = await end()
+    assert.equal(failed, 0, `${failures.join('; ')} of ${answered}`)
+    const versions = new Set(Object.keys(heard).map((body) => body.split(' ')[0]))
+    assert.deepEqual([...versions].sort(), ['v1', 'v2', 'v3', 'v4'])
+  }
+})
+
+test('a machine dies under load: who asked it is answered by another one', { skip }, async () => {
+  const { machines } = await unit()
+  const dies = machines.find((name) => name !== 'n1') ?? ''
+  const far = names.find((name) => !machines.includes(name) && name !== 'n1')
+  const from = far ?? machines.find((name) => name !== dies) ?? ''
+  const end = await load(from)
+  await lab.kill(dies)
+  await lab.until('both instances are up elsewhere', async () => {
+    const { instances } = await unit()
+    const up = instances.filter(({ active, machine }) => active === 'active' && machine !== dies)
+    return up.length === 2
+  })
+  const { answered, failed, failures } = await end()
+  // Requests of four connections may have been under way on it.
+  assert.ok(failed <= 4, `${failed} of ${answered}: ${failures.join('; ')}`)
+  await lab.restart(dies)
+  await lab.until(`${dies} answers`, async () => (await curl(dies)).startsWith('v4 '), 30_000)
+})
+
+test('a machine that is cut off serves itself what it can', { skip }, async () => {
+  const { machines } = await unit()
+  const cutOff = machines.find((name) => name !== 'n1') ?? ''
+  await lab.cut(cutOff)
+  assert.equal(await curl(cutOff), `v4 ${cutOff}`)
+  const end = await load('n1')
+  await lab.until('its instance is replaced', async () => {
+    const { instances } = await unit()
+    return instances.every(({ active, machine }) => active === 'active' && machine !== cutOff)
+  })
+  const { failed, failures } = await end()
+  assert.equal(failed, 0, failures.join('; '))
+  await lab.heal()
+})
