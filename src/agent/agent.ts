@@ -10,6 +10,7 @@ import type { PortSettings } from '../cluster/port-settings.ts'
 import type { Directories } from '../io/paths.ts'
 import { listenRpc } from '../rpc/listen.ts'
 import { systemInterface } from '../rpc/wire.ts'
+import { BundlesTarget } from './bundles/bundles-target.ts'
 import { CallerSockets } from './caller-sockets.ts'
 import { LocalMachine, type LocalMachineDeps, type LocalMachineOptions } from './local-machine.ts'
 import { RelaySockets } from './relay-sockets.ts'
@@ -93,6 +94,10 @@ export class Agent implements AsyncDisposable {
       relaySocket: () => this.#relays.socket(caller),
       owns,
       by: `uid ${caller.uid}`,
+      bundles: () => {
+        owns('deploy; root may')
+        return new BundlesTarget(this.#machine.bundles, this.#options.machine)
+      },
       membership: () => {
         owns('change who belongs to the fleet; root may')
         return this.#fleet.membership

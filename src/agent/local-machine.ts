@@ -19,7 +19,14 @@ import {
 } from '../io/cgroups.ts'
 import { ensureDir, exists, joinPath, listDir, modifiedAtMs } from '../io/files.ts'
 import type { Host } from '../io/host.ts'
-import { type Directories, jobsDir, keptLogsDir, logsDir, secretsDir } from '../io/paths.ts'
+import {
+  bundlesDir,
+  type Directories,
+  jobsDir,
+  keptLogsDir,
+  logsDir,
+  secretsDir,
+} from '../io/paths.ts'
 import { raisedNice } from '../io/priority.ts'
 import { ProcFs } from '../io/proc.ts'
 import { connectUnix } from '../io/sockets.ts'
@@ -28,6 +35,7 @@ import type { MachineReport, SystemStatus } from '../kernel/types.ts'
 import type { State } from '../state/port.ts'
 import { secretsOf } from '../unit/credentials.ts'
 import { Background } from './background.ts'
+import { MachineBundles } from './bundles/machine-bundles.ts'
 import { findExecutable } from './executables.ts'
 import { type JobLauncher, openLauncher } from './keeper/launcher.ts'
 import { Leftovers } from './leftovers.ts'
@@ -89,6 +97,7 @@ export class LocalMachine implements AsyncDisposable {
   readonly etcd: ServiceJob
   /** What it serves on public ports. */
   readonly ports: Ports
+  readonly bundles: MachineBundles
   readonly #front: ServiceJob
   readonly #units: Units
   readonly #credentials: Credentials
@@ -152,6 +161,8 @@ export class LocalMachine implements AsyncDisposable {
       ownerUid: host.uid,
     })
     this.ports = this.#makePorts()
+    const dir = bundlesDir(options.directories.stateDir)
+    this.bundles = new MachineBundles({ clock: deps.clock, platform: host.arch, dir })
     this.#units = this.#makeUnits()
     this.#units.changes.listen(() => this.ports.changed())
     this.#timers = this.#makeTimers()
@@ -176,6 +187,7 @@ export class LocalMachine implements AsyncDisposable {
     this.#ends.defer(() => this.#runs.close())
     this.#ends.defer(() => this.#units.close())
     this.#ends.use(this.ports)
+    this.#ends.use(this.bundles.keepTidy(() => this.#units.bundlesInUse(), report))
     this.#ends.defer(() => this.#timers.close())
     this.#ends.use(this.#background)
     await this.#runs.open(signal)
@@ -374,6 +386,8 @@ export class LocalMachine implements AsyncDisposable {
         ...shared,
         ...facts,
         serving: this.ports.serving,
+        bundles: this.bundles,
+        holonPath: joinPath(this.#options.packageDir, 'holon'),
         credentials: this.#credentials,
         secrets: (names, signal) => this.#secrets.openAll(names, signal),
       }),

@@ -141,6 +141,20 @@ export const limits = {
   /** How long the machines that have the fleet's key are asked where a copy is at hand. */
   secretAskMs: 4_000,
   unitFileBytesMax: 256 * 1024,
+  /** A piece of a file in a bundle, and pieces in one call: a frame holds a third more as text. */
+  bundlePieceBytes: 1024 * 1024,
+  bundleCallBytes: 4 * 1024 * 1024,
+  /** A bundle's list of files has to fit into a frame. */
+  bundleManifestBytesMax: 3 * 1024 * 1024,
+  bundleEntriesMax: 30_000,
+  /** Bundles kept that nothing uses, for going back; and how long pieces may wait for theirs. */
+  bundlesKept: 40,
+  bundleNewMs: 3600_000,
+  /** How often what nobody needs is removed. */
+  bundleTidyMs: 3600_000,
+  /** Asking others for a bundle, and getting all of it. */
+  bundleAskMs: 3_000,
+  bundleFetchMs: 10 * 60_000,
   /** Names of one unit on a shared port. */
   portHostsMax: 64,
   /** Connections on one public port, and from other machines' fronts. Two descriptors each. */
@@ -222,6 +236,12 @@ assert(
   'a page of a listing must fit into a frame',
 )
 assert(limits.stateValueBytesMax < limits.rpcFrameBytesMax, 'a value must fit into a frame')
+assert(
+  // As text in text, where a quote takes four bytes.
+  4 * limits.bundleManifestBytesMax < limits.rpcFrameBytesMax &&
+    2 * (limits.bundleCallBytes + limits.bundlePieceBytes) < limits.rpcFrameBytesMax,
+  'a manifest and pieces of bundles must fit into a frame',
+)
 assert(2 * limits.secretBytesMax < limits.stateValueBytesMax, 'a secret must fit into a value')
 assert(limits.logLineBytesMax < limits.logFileBytesMax, 'a line must fit into a log file')
 assert(limits.logLineBytesMax < limits.keptLogSegmentBytes, 'a line must fit into a segment')

@@ -9,6 +9,7 @@
 import type { Clock } from '../base/clock.ts'
 import { asHolonError, HolonError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
+import type { Bundles } from '../kernel/bundles.ts'
 import type { EventPage, EventQuery } from '../kernel/decisions.ts'
 import type {
   Membership,
@@ -82,9 +83,9 @@ export interface FleetCaller {
   readonly local: MachinePart
   /** Who it is to other machines. */
   readonly peer: PeerCaller
-  /** Throws `permission_denied` when the caller may not. */
+  /** These throw `permission_denied` when the caller may not. */
   readonly membership: () => Membership
-  /** Throws `permission_denied` when the caller may not. */
+  readonly bundles: () => Bundles
   readonly owns: (what: string) => void
   /** Who it is in records: "uid 0". */
   readonly by: string
@@ -336,6 +337,10 @@ export class FleetSystem implements System {
       )
     }
     await this.#caller.shutdown(how, signal)
+  }
+
+  async bundles(): Promise<Bundles> {
+    return this.#caller.bundles()
   }
 
   async membership(): Promise<Membership> {

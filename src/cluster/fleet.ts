@@ -12,6 +12,7 @@ import { type Directories, identityDir, membersPath } from '../io/paths.ts'
 import type { Membership } from '../kernel/kernel.ts'
 import type { MachineReport, SystemStatus } from '../kernel/types.ts'
 import type { State } from '../state/port.ts'
+import type { MachineBundles } from './bundles/bundle-peers.ts'
 import type { ServiceRunner } from './etcd/service-runner.ts'
 import type { FleetSystemDeps } from './fleet-system.ts'
 import { type Identity, loadIdentity } from './identity/identity.ts'
@@ -36,6 +37,8 @@ export interface FleetMachine {
   readonly instanceHost: InstanceHost
   /** What it serves on public ports. */
   readonly ports: LocalPorts
+  /** Bundles of programs, here. */
+  readonly bundles: MachineBundles
   /** Copies of other machines' logs, here. */
   readonly logCopies: LogStore
   /** Has this machine's logs copied elsewhere, until disposed. */

@@ -15,6 +15,7 @@ import type { DirectReader } from '../io/sockets.ts'
 import { type RpcServerSession, rpcServerSession } from '../rpc/listen.ts'
 import { Scheduler } from '../sched/scheduler.ts'
 import type { Beat } from './beat.ts'
+import { BundlePeers } from './bundles/bundle-peers.ts'
 import type { MachineView } from './etcd/plan.ts'
 import type { ServiceRunner } from './etcd/service-runner.ts'
 import type { FleetMachine } from './fleet.ts'
@@ -77,6 +78,7 @@ export class FleetMember implements AsyncDisposable {
   readonly keeping: StateKeeping
   readonly units: FleetUnits
   readonly ports: FleetPorts
+  readonly bundles: BundlePeers
   readonly renewal: Renewal
   readonly #deps: FleetMemberDeps
   readonly #options: FleetMemberOptions
@@ -187,6 +189,13 @@ export class FleetMember implements AsyncDisposable {
         frontPort: () => frontPortOf(this.port),
       },
     )
+    this.bundles = new BundlePeers({
+      clock,
+      store: local.bundles.store,
+      links: this.links,
+      others: () => this.#othersUp(),
+      nameOf: (id) => this.nameOf(id),
+    })
     this.#address = new OwnAddress({
       clock,
       random,
@@ -233,6 +242,14 @@ export class FleetMember implements AsyncDisposable {
     return this.members.byId(machineId)?.name ?? machineId
   }
 
+  /** As far as this machine knows; only those that keep the state know better than that. */
+  #othersUp(): readonly string[] {
+    const { machineId } = this.identity
+    const others = this.members.all.filter((each) => each.machineId !== machineId)
+    const isUp = (id: string) => !this.liveness.isKeeper || this.liveness.presence(id).up
+    return others.map((each) => each.machineId).filter(isUp)
+  }
+
   #beat(report: Beat['report']): Beat {
     const { fitness, sequence } = this.units
     return { report, sequence, ...(fitness === undefined ? {} : { fitness }) }
@@ -274,6 +291,7 @@ export class FleetMember implements AsyncDisposable {
     this.#ends.use(this.liveness)
     this.#ends.use(this.units)
     this.#ends.use(this.ports)
+    this.#ends.use(local.bundles.join(this.bundles))
     this.#ends.use(local.shipLogs(new LogKeeper(clock, this)))
     this.keeping.start()
     this.liveness.start()
@@ -342,6 +360,8 @@ export class FleetMember implements AsyncDisposable {
       liveness: this.liveness,
       units: this.units,
       ports: this.ports.feed,
+      bundles: local.bundles.store,
+      bundlePeers: this.bundles,
       keepLog: (machineId, pieces) => local.logCopies.keep(pieces, machineId, this.members),
       renew: (machineId, publicKey, signal) =>
         this.#authority.issue(machineId, publicKey, { signal }),

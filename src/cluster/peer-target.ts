@@ -1,9 +1,11 @@
 /** This machine, as a peer may use it: the main object of each link that another machine opens. */
 import { HolonError } from '../base/errors.ts'
+import type { BundleStore } from '../bundles/bundle-store.ts'
 import type { SecretValue } from '../kernel/secrets.ts'
 import type { CallOptions, MachineReport } from '../kernel/types.ts'
 import type { ConditionVerdict } from '../unit/conditions.ts'
 import type { Beat } from './beat.ts'
+import { type BundlePeers, piecesFor } from './bundles/bundle-peers.ts'
 import type { StateMember } from './etcd/state-members.ts'
 import type { FleetUnits } from './fleet-units.ts'
 import type { Liveness } from './liveness.ts'
@@ -23,6 +25,8 @@ export interface PeerTargetDeps {
   readonly liveness: Liveness
   readonly units: FleetUnits
   readonly ports: PortFeed
+  readonly bundles: BundleStore
+  readonly bundlePeers: BundlePeers
   readonly keepLog: (machineId: string, pieces: readonly LogPiece[]) => KeptEnds
   /** A certificate for a member's key; `unsupported` where the CA is not at hand. */
   readonly renew: (machineId: string, publicKey: string, signal: AbortSignal) => Promise<string>
@@ -71,6 +75,18 @@ export class PeerTarget implements Peer {
 
   ports(after: number, { signal }: CallOptions): Promise<PortReport> {
     return this.#deps.ports.next(this.#machineId, after, signal)
+  }
+
+  async bundleManifest(hash: string): Promise<string> {
+    return (await this.#deps.bundles.manifest(hash)) ?? ''
+  }
+
+  bundlePieces(hashes: readonly string[]): Promise<readonly string[]> {
+    return piecesFor(this.#deps.bundles, hashes)
+  }
+
+  keepBundle(hash: string, { signal }: CallOptions): Promise<void> {
+    return this.#deps.bundlePeers.fetch(hash, signal)
   }
 
   async checkConditions(about: AskedUnit): Promise<ConditionVerdict> {

@@ -10,6 +10,7 @@ import { defineInterface } from '../rpc/interface.ts'
 import { processInterface, runInterface, secretsInterface, unitInterface } from '../rpc/wire.ts'
 import type { ConditionVerdict } from '../unit/conditions.ts'
 import type { Beat } from './beat.ts'
+import type { BundlePeer } from './bundles/bundle-peers.ts'
 import type { StateMember } from './etcd/state-members.ts'
 import type { KeptEnds, KeptLogs, LogPiece } from './logs-kept/kept-log.ts'
 import type { PortReport } from './ports/served.ts'
@@ -63,7 +64,7 @@ export interface Sighting {
   readonly report?: MachineReport
 }
 
-export interface Peer {
+export interface Peer extends BundlePeer {
   /** `permission_denied` when this machine has no such user. Idempotent. */
   part(caller: PeerCaller, options: CallOptions): Promise<MachinePart>
   /** Idempotent. */
@@ -135,6 +136,9 @@ export const peerInterface = defineInterface<Peer>('Peer', {
   heldBack: { args: 1, idempotent: true },
   keepLog: { args: 1, idempotent: true },
   ports: { args: 1, idempotent: true },
+  bundleManifest: { args: 1, idempotent: true },
+  bundlePieces: { args: 1, idempotent: true },
+  keepBundle: { args: 1, idempotent: true },
   checkConditions: { args: 1, idempotent: true },
   sightings: { args: 0, idempotent: true },
   reaches: { args: 1, idempotent: true },

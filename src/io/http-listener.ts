@@ -17,6 +17,8 @@ export interface HttpHandlers {
 
 export interface HttpListenerOptions {
   readonly port: number
+  /** Default: all addresses. */
+  readonly host?: string
   readonly connectionsMax: number
   /** The head of a request must be there after this. */
   readonly headersMs: number
@@ -26,7 +28,7 @@ export interface HttpListenerOptions {
 
 /** Errors as `listenTcp`. Disposing closes idle connections too; requests under way go on. */
 export async function listenHttp(
-  { port, connectionsMax, headersMs, idleMs }: HttpListenerOptions,
+  { port, host, connectionsMax, headersMs, idleMs }: HttpListenerOptions,
   { onRequest, onUpgrade }: HttpHandlers,
 ): Promise<PortListener> {
   const server = createServer(
@@ -43,5 +45,5 @@ export async function listenHttp(
   server.timeout = 0
   server.maxConnections = connectionsMax
   server.on('upgrade', onUpgrade)
-  return listenOn(server, port)
+  return listenOn(server, port, host)
 }

@@ -71,6 +71,11 @@ export function backupDir(stateDir: string): string {
   return join(stateDir, 'backup')
 }
 
+/** Bundles of programs. */
+export function bundlesDir(stateDir: string): string {
+  return join(stateDir, 'bundles')
+}
+
 /** The machine's key and its papers of the fleet. */
 export function identityDir(stateDir: string): string {
   return join(stateDir, 'identity')

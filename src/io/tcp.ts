@@ -56,11 +56,11 @@ export async function listenTcp(
   return listenOn(server, port)
 }
 
-/** Any server of Node's on a port of all addresses. */
-export function listenOn(server: Server, port: number): Promise<PortListener> {
+/** Any server of Node's on a port of one address, or of all. */
+export function listenOn(server: Server, port: number, host?: string): Promise<PortListener> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => reject(listenError(error, port)))
-    server.listen({ port, backlog: 1024 }, () => {
+    server.listen({ port, backlog: 1024, ...(host === undefined ? {} : { host }) }, () => {
       server.removeAllListeners('error')
       // A connection lost while it is accepted (EMFILE and the like) must not end the process.
       server.on('error', () => {})

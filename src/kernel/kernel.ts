@@ -14,6 +14,7 @@
  * machine answered. A partition shows as missing machines; nothing waits for it to heal.
  */
 
+import type { Bundles } from './bundles.ts'
 import type { Decision, EventPage, EventQuery, WhyAnswer } from './decisions.ts'
 import type { LogPage, LogQuery, LogUsage } from './log-types.ts'
 import type { Secrets } from './secrets.ts'
@@ -133,6 +134,11 @@ export interface System {
    * Idempotent.
    */
   secrets(options: CallOptions): Promise<Secrets>
+  /**
+   * Programs' files, by what is in them, on the machine that answers; others get them from there.
+   * `permission_denied` but for who runs the agent. Idempotent.
+   */
+  bundles(options: CallOptions): Promise<Bundles>
   /** Who belongs to the whole. `permission_denied` but for who runs the agent. Idempotent. */
   membership(options: CallOptions): Promise<Membership>
 }

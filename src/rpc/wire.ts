@@ -1,4 +1,5 @@
 /** The kernel's interfaces as they cross the wire; docs/protocol.md says how. */
+import type { Bundles } from '../kernel/bundles.ts'
 import type { Membership, Pages, Process, Run, System, Unit } from '../kernel/kernel.ts'
 import type { Secrets } from '../kernel/secrets.ts'
 import type { ProcessPage } from '../kernel/types.ts'
@@ -50,6 +51,15 @@ export const secretsInterface = defineInterface<Secrets>('Secrets', {
   remove: { args: 2, idempotent: true },
 })
 
+export const bundlesInterface = defineInterface<Bundles>('Bundles', {
+  missing: { args: 1, idempotent: true },
+  put: { args: 1, idempotent: true },
+  finish: { args: 1, idempotent: true },
+  modules: { args: 1, idempotent: true },
+  finishModules: { args: 1, idempotent: true },
+  list: { args: 0, idempotent: true },
+})
+
 const processPagesInterface = defineInterface<Pages<ProcessPage>>('ProcessPages', {
   next: { args: 0, idempotent: false, asText: 'nextText' },
 })
@@ -74,5 +84,6 @@ export const systemInterface = defineInterface<System>('System', {
   events: { args: 1, idempotent: true },
   shutdown: { args: 1, idempotent: false },
   secrets: { args: 0, idempotent: true, returns: secretsInterface },
+  bundles: { args: 0, idempotent: true, returns: bundlesInterface },
   membership: { args: 0, idempotent: true, returns: membershipInterface },
 })

@@ -121,6 +121,8 @@ export interface JobContext {
   readonly lease?: JobLease
   /** On which it is to listen, for `$PORT`, if its unit has a public port. */
   readonly port?: number
+  /** Where its bundle lies, for `$HOLON_BUNDLE` and to run in, if its unit has one. */
+  readonly bundleDir?: string
   readonly specifiers: SpecifierContext
   /** The machine's LANG, if it has one. */
   readonly lang?: string
@@ -222,7 +224,7 @@ export function compileJob(unit: ServiceUnit, context: JobContext): CompiledJob 
 
 // In systemd's order, so that a later one replaces an earlier: the manager's own, Environment=,
 // EnvironmentFile=. Last are those that must be true: where its credentials are, HOLON_JOB, by
-// which the agent finds a job's processes, HOLON_FENCE, and PORT, where it is reached.
+// which the agent finds a job's processes, HOLON_FENCE, PORT, where it is reached, and its bundle.
 function makeEnvironment(
   unit: ServiceUnit,
   context: JobContext,
@@ -253,6 +255,7 @@ function makeEnvironment(
   env.set('HOLON_JOB', context.dir)
   if (context.fence !== undefined) env.set('HOLON_FENCE', String(context.fence))
   if (context.port !== undefined) env.set('PORT', String(context.port))
+  if (context.bundleDir !== undefined) env.set('HOLON_BUNDLE', context.bundleDir)
   return env
 }
 
@@ -329,7 +332,7 @@ function resolveProgram(
 
 function workingDirectory(unit: ServiceUnit, context: JobContext): string {
   const directory = unit.workingDirectory
-  if (directory === undefined) return context.ownerUid === 0 ? '/' : '~'
+  if (directory === undefined) return context.bundleDir ?? (context.ownerUid === 0 ? '/' : '~')
   const place = { file: unit.name, line: 0 }
   const path =
     directory.path === '~'

@@ -95,6 +95,12 @@ export interface UnitDependency {
   readonly place: Place
 }
 
+/** Bundles by hash: the program's files, and its modules by the kind of machine. */
+export interface BundleUse {
+  readonly hash: string
+  readonly modules: ReadonlyMap<string, string>
+}
+
 export interface ServiceUnit {
   /** "web.service". */
   readonly name: string
@@ -136,6 +142,8 @@ export interface ServiceUnit {
   readonly placement: PlacementRules
   /** How it is reached from outside, if it is. */
   readonly serves?: PortTerms
+  /** Where its files come from, if not from the machine. */
+  readonly bundle?: BundleUse
   /** On other services, in the order of the file; those on targets of a booted host fall out. */
   readonly dependencies: readonly UnitDependency[]
 }

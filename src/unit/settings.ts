@@ -12,6 +12,7 @@ import type { MachineCondition } from './placement-rules.ts'
 import { applyPlacement, emptyPlacement, type PlacementSettings } from './placement-settings.ts'
 import { applyPort, isPortDirective, type PortSettings } from './port-terms.ts'
 import {
+  type BundleUse,
   type CommandPhase,
   type CredentialEntry,
   dependencyDirectives,
@@ -79,6 +80,7 @@ export interface Settings {
   /** What [X-Holon] says. */
   placement: PlacementSettings
   port: PortSettings
+  bundle?: BundleUse | undefined
   dependencies: UnitDependency[]
 }
 
@@ -107,6 +109,7 @@ export function applySetting(settings: Settings, line: DirectiveLine): Outcome {
   const unknown = checkSpecifiers(line.value)
   if (unknown !== undefined && !hasNoSpecifiers.has(line.name)) return bad(unknown)
   if (canonicalSection(line.section) === 'X-Holon') {
+    if (line.name === 'Bundle') return applyBundle(settings, line.value)
     return isPortDirective(line.name)
       ? applyPort(settings.port, line, settings.placement.unitName)
       : applyPlacement(settings.placement, line)
@@ -115,6 +118,17 @@ export function applySetting(settings: Settings, line: DirectiveLine): Outcome {
   const handler = handlers[line.name]
   if (handler === undefined) return bad('this directive has no handler')
   return handler(settings, line.value, line)
+}
+
+function applyBundle(settings: Settings, value: string): Outcome {
+  const [hash = '', ...rest] = value.split(/[ \t]+/)
+  const modules = new Map(rest.map((word) => word.split('=', 2) as [string, string]))
+  const hashes = [hash, ...modules.values()]
+  if (value !== '' && !hashes.every((each) => /^[0-9a-f]{64}$/.test(each))) {
+    return bad(`${JSON.stringify(value)} is no bundle: \`holon deploy\` writes this line`)
+  }
+  settings.bundle = value === '' ? undefined : { hash, modules }
+  return applied
 }
 
 /** An empty value resets all conditions, of whatever kind; assertions likewise. */

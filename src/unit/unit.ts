@@ -171,6 +171,7 @@ function makeUnit(name: string, settings: Settings): ServiceUnit {
     credentials: [...settings.credentials.values()],
     placement: makePlacement(settings.placement, settings.conditions, serves !== undefined),
     ...(serves === undefined ? {} : { serves }),
+    ...(settings.bundle === undefined ? {} : { bundle: settings.bundle }),
     // systemd, too, passes over what a unit says of itself.
     dependencies: settings.dependencies.filter(({ unit }) => unit !== name),
   }

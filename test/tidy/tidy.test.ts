@@ -14,7 +14,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 const layers: readonly (readonly string[])[] = [
   ['base'],
   ['io'],
-  ['state', 'rpc', 'unit', 'lab'],
+  ['state', 'rpc', 'unit', 'lab', 'bundles'],
   ['sched'],
   ['cluster'],
   ['front'],

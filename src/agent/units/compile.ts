@@ -5,6 +5,7 @@ import { readTextIfThere } from '../../io/files.ts'
 import { secretsOf } from '../../unit/credentials.ts'
 import { accountsOf, compileJob, type JobLease, searchPath } from '../../unit/job-spec.ts'
 import type { ServiceUnit } from '../../unit/service-unit.ts'
+import type { MachineBundles } from '../bundles/machine-bundles.ts'
 import { findExecutable } from '../executables.ts'
 import type { Serving } from '../ports/serving.ts'
 import type { Credentials } from './credentials.ts'
@@ -18,6 +19,9 @@ export interface CompileDeps extends SpecifierDeps {
   readonly cgroups: (job: string) => readonly string[]
   readonly credentials: Credentials
   readonly serving: Serving
+  readonly bundles: MachineBundles
+  /** Holon's own launcher. */
+  readonly holonPath: string
   /** Those of this machine that exist, by name. */
   readonly secrets: (
     names: readonly string[],
@@ -72,7 +76,8 @@ export function unitCompiler(deps: CompileDeps): CompileUnit {
     const uid = login?.uid ?? deps.host.uid
     deps.credentials.provide(unit, { job, uid, specifiers, secrets })
     const lang = deps.host.env['LANG']
-    const { serves } = unit
+    const { serves, bundle } = unit
+    const bundleDir = bundle === undefined ? undefined : await deps.bundles.dirFor(bundle, signal)
     const served =
       serves === undefined ? undefined : { terms: serves, port: await deps.serving.reserve() }
     const { spec, warnings } = compileJob(unit, {
@@ -87,15 +92,22 @@ export function unitCompiler(deps: CompileDeps): CompileUnit {
       reason,
       ...terms,
       ...(served === undefined ? {} : { port: served.port }),
+      ...(bundleDir === undefined ? {} : { bundleDir }),
       specifiers,
       ...(lang === undefined ? {} : { lang }),
       ...(login === undefined ? {} : { login }),
       environmentFileText: readTextIfThere,
-      resolveExecutable: (name) => findExecutable(name, searchPath),
+      resolveExecutable: (name) => findExecutable(name, searchPath) ?? ownProgram(deps, name),
     })
     for (const { file, line, message } of warnings) deps.report(`${file}:${line}: ${message}`)
     return served === undefined ? { spec } : { spec, served }
   }
+}
+
+/** A machine without Node has ours: a web app needs no more. */
+function ownProgram({ host, holonPath }: CompileDeps, name: string): string | undefined {
+  if (name === 'holon') return holonPath
+  return name === 'node' ? host.nodePath : undefined
 }
 
 function isSelf(deps: CompileDeps, user: string): boolean {

@@ -85,6 +85,15 @@ export class Units {
     return this.#assigned.get(name) ?? this.#makeAssigned(name, undefined)
   }
 
+  /** Hashes of bundles that units here run from, or would. */
+  bundlesInUse(): ReadonlySet<string> {
+    const used = [...this.#units.values(), ...this.#assigned.values()].flatMap(({ loaded }) => {
+      const bundle = loaded.kind === 'loaded' ? loaded.unit.bundle : undefined
+      return bundle === undefined ? [] : [bundle.hash, ...bundle.modules.values()]
+    })
+    return new Set(used)
+  }
+
   /** Of units that are wanted here. */
   wantedPorts(): readonly WantedPort[] {
     return this.list().flatMap(({ name: unit, wanted, loaded }) => {

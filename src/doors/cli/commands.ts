@@ -22,6 +22,7 @@ const unchoosing: ReadonlySet<string> = new Set([
   ...['up', 'down', 'install', 'state', 'completion', 'verify'],
   ...['invite', 'join', 'leave', 'lab', 'drain', 'undrain', 'cordon', 'uncordon'],
   ...['scale', 'rollout', 'events'],
+  ...['deploy', 'releases', 'rollback', 'env', 'static'],
 ])
 
 function entry(
@@ -36,6 +37,11 @@ function entry(
 const unitVerbs = (name: string) => async () => {
   const verbs = await import('./commands/unit-verbs.ts')
   return { command: (context: CliContext) => verbs.unitVerb(name, context) }
+}
+
+const releaseVerbs = (name: 'releases' | 'rollback') => async () => {
+  const verbs = await import('./commands/releases.ts')
+  return { command: verbs[name] }
 }
 
 const intentVerbs = (name: 'undrain' | 'cordon' | 'uncordon') => async () => {
@@ -110,6 +116,16 @@ export const commandTable: readonly CommandEntry[] = [
 
   entry('start', 'Units', 'start units', unitVerbs('start')),
   entry('stop', 'Units', 'stop units', unitVerbs('stop')),
+  entry(
+    'deploy',
+    'Units',
+    "bring a project's program up, or a change of it",
+    () => import('./commands/deploy.ts'),
+  ),
+  entry('releases', 'Units', 'list what a unit ran before', releaseVerbs('releases')),
+  entry('rollback', 'Units', 'go back to a release', releaseVerbs('rollback')),
+  entry('env', 'Units', 'set environment variables, sealed', () => import('./commands/env.ts')),
+  entry('static', 'Units', 'serve files over HTTP', () => import('./commands/static.ts')),
   entry('scale', 'Units', 'set how many instances run', () => import('./commands/scale.ts')),
   entry(
     'rollout',

@@ -61,9 +61,14 @@ export const holonSection: readonly Directive[] = [
       'How many instances at a time get a changed unit: `2`, or a share as `25%`. 1 if not given.',
     ],
     [
+      'Bundle',
+      'words',
+      'The files of the program, by hash, as `holon deploy` writes it: unpacked on each machine that gets an instance, which runs there unless `WorkingDirectory=` says otherwise; `x64=HASH`: modules for machines of that kind.',
+    ],
+    [
       'Port',
       'number',
-      'A public port on every machine, balanced over the instances that are ready, those of the same machine first. Each instance listens on a port of its own, `$PORT`.',
+      'A public port on every machine, balanced over the instances that are ready, near ones first. Each instance listens on a port of its own, `$PORT`.',
     ],
     [
       'Protocol',
