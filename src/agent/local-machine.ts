@@ -31,6 +31,7 @@ import { Background } from './background.ts'
 import { findExecutable } from './executables.ts'
 import { type JobLauncher, openLauncher } from './keeper/launcher.ts'
 import { Leftovers } from './leftovers.ts'
+import { UnitNames } from './local-names.ts'
 import { LogCopies } from './log-copies.ts'
 import { LogShipping } from './log-shipping.ts'
 import { Logs } from './logs.ts'
@@ -89,6 +90,8 @@ export class LocalMachine implements AsyncDisposable {
   readonly etcd: ServiceJob
   /** What it serves on public ports. */
   readonly ports: Ports
+  /** Its units, as names lead to them. */
+  readonly names: UnitNames
   readonly #front: ServiceJob
   readonly #units: Units
   readonly #credentials: Credentials
@@ -154,6 +157,7 @@ export class LocalMachine implements AsyncDisposable {
     this.ports = this.#makePorts()
     this.#units = this.#makeUnits()
     this.#units.changes.listen(() => this.ports.changed())
+    this.names = new UnitNames(this.#units, this.ports)
     this.#timers = this.#makeTimers()
     this.#target = this.#makeTarget()
   }

@@ -32,6 +32,7 @@ import { type Dial, Links } from './links.ts'
 import { Liveness } from './liveness.ts'
 import { LogKeeper } from './logs-kept/log-keeper.ts'
 import { type MachineRecord, Members, type MembersSnapshot } from './members.ts'
+import { FleetPlaces } from './names/fleet-places.ts'
 import { OwnAddress } from './own-address.ts'
 import { peerInterface } from './peer.ts'
 import { PeerTarget, type PeerTargetDeps } from './peer-target.ts'
@@ -77,6 +78,8 @@ export class FleetMember implements AsyncDisposable {
   readonly keeping: StateKeeping
   readonly units: FleetUnits
   readonly ports: FleetPorts
+  /** For names. */
+  readonly places: FleetPlaces
   readonly renewal: Renewal
   readonly #deps: FleetMemberDeps
   readonly #options: FleetMemberOptions
@@ -187,6 +190,17 @@ export class FleetMember implements AsyncDisposable {
         frontPort: () => frontPortOf(this.port),
       },
     )
+    this.places = new FleetPlaces({
+      clock,
+      state: this.keeping.state,
+      links: this.links,
+      self: machineId,
+      machines,
+      ports: this.ports,
+      sightings: (signal) => this.liveness.sightings(signal),
+      stateHealth: (signal) => this.keeping.health(signal),
+      report,
+    })
     this.#address = new OwnAddress({
       clock,
       random,
@@ -274,6 +288,7 @@ export class FleetMember implements AsyncDisposable {
     this.#ends.use(this.liveness)
     this.#ends.use(this.units)
     this.#ends.use(this.ports)
+    this.#ends.use(this.places)
     this.#ends.use(local.shipLogs(new LogKeeper(clock, this)))
     this.keeping.start()
     this.liveness.start()
