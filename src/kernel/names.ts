@@ -11,9 +11,9 @@
  * Upper and lower case are the same. Characters of a unit's name that host names do not have (`_`,
  * `.`, `:`, `\`) may be written as "-".
  *
- * Consistency: an answer is made of what this machine knows when it is asked, without asking anybody
- * about units with a public port: their machines tell all others as it changes. Of other units, who
- * has an instance is followed in the fleet's state, and how it is asked of its machine, at most
+ * Consistency: an answer is made of what this machine knows when it is asked. Nobody is asked about
+ * units with a public port: their machines tell all others as it changes. Of other units, who has
+ * an instance is followed in the fleet's state, and how that is was asked of its machine, at most
  * limits.namesFreshMs ago. A unit that belongs to one machine alone is a name on that machine.
  *
  * With a partition each side answers with all places that it knows: those on machines that it does

@@ -1,7 +1,7 @@
 /**
- * Which machines the instances of the fleet's units belong to, followed in State from the first time
- * that somebody asks for a name until nobody has for limits.namesIdleMs. So it costs a machine on
- * which names are not used nothing. While State is away the last that it said holds.
+ * Which machines the instances of the fleet's units belong to, followed in State from the first
+ * time that somebody asks for a name until nobody has for limits.namesIdleMs. So where names are
+ * not used it costs nothing. While State is away the last that it said holds.
  */
 import { type Clock, sleep, withSignal } from '../../base/clock.ts'
 import { asHolonError } from '../../base/errors.ts'

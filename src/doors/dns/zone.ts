@@ -8,7 +8,7 @@
  *     PTR       of a machine's address: n1.machines.holon
  *
  * While nothing is ready, what is `unknown` is given: whoever asks finds out by trying. A name that
- * exists and has nothing to give is no error, and never NXDOMAIN, which would be kept for all types.
+ * exists and has nothing to give is never NXDOMAIN, which would be kept for all types.
  */
 import type { Answer, Question } from 'dns-packet'
 import type { HolonError } from '../../base/errors.ts'
