@@ -41,9 +41,11 @@ export function settleDns({ scope, stateDir }: Directories, given: GivenDnsSetti
   const listen = settings.listen ?? (scope === 'system' ? `127.0.0.1:${defaultPort}` : 'off')
   const forward = settings.forward ?? 'off'
   const parsed: DnsSettings = {
-    listen: listen === 'off' ? undefined : parsePlace(listen, defaultPort),
+    listen: listen === 'off' ? undefined : parsePlace('--dns', listen, defaultPort),
     forward:
-      forward === 'off' ? [] : forward.split(',').map((each) => parsePlace(each, forwardPort)),
+      forward === 'off'
+        ? []
+        : forward.split(',').map((each) => parsePlace('--dns-forward', each, forwardPort)),
   }
   if (parsed.forward.length > forwardsMax) {
     throw new HolonError('invalid_argument', `--dns-forward: more than ${forwardsMax} servers`)
@@ -60,14 +62,14 @@ export function settleDns({ scope, stateDir }: Directories, given: GivenDnsSetti
 }
 
 /** "127.0.0.1", "127.0.0.1:53", "::1", "[::1]:53". */
-function parsePlace(text: string, port: number): TcpPlace {
+function parsePlace(option: string, text: string, port: number): TcpPlace {
   const [, bracketed, plain, given] = /^(?:\[(.+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text) ?? []
   const host = bracketed ?? plain ?? text
   const at = given === undefined ? port : Number(given)
   if (isIpAddress(host) && at >= 1 && at <= 65_535) return { host, port: at }
   throw new HolonError(
     'invalid_argument',
-    `${JSON.stringify(text)} is no address for DNS; write "127.0.0.1:${port}", or "off"`,
+    `${option}: ${JSON.stringify(text)} is no address; write "127.0.0.1:${port}", or "off"`,
   )
 }
 
