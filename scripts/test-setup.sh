@@ -1,10 +1,10 @@
 #!/bin/sh
-# What the tests run against, from Debian's packages: a C compiler for the keeper, redis, procps to
-# compare with, the source of a C package to build. Needs root to install; without it, the tests
+# What the tests run against, from Debian's packages: a C compiler for the keeper, redis, procps and
+# dig to compare with, the source of a C package to build. Needs root to install; without it, the tests
 # that lack something say so and are skipped.
 set -eu
 packages='gcc libc6-dev make procps redis-server redis-tools util-linux e2fsprogs dpkg-dev xz-utils busybox tmux runit
-  etcd-server etcd-client iproute2 nftables iptables faketime systemd tzdata'
+  etcd-server etcd-client bind9-dnsutils iproute2 nftables iptables faketime systemd tzdata'
 source_package=tree # plain C, a plain Makefile, no libraries
 source_cache=/var/cache/holon-test-source
 

@@ -8,6 +8,7 @@ import { Fleet } from '../cluster/fleet.ts'
 import { FleetSystem } from '../cluster/fleet-system.ts'
 import type { PortSettings } from '../cluster/port-settings.ts'
 import type { Directories } from '../io/paths.ts'
+import type { System } from '../kernel/kernel.ts'
 import { listenRpc } from '../rpc/listen.ts'
 import { systemInterface } from '../rpc/wire.ts'
 import { BundlesTarget } from './bundles/bundles-target.ts'
@@ -80,13 +81,14 @@ export class Agent implements AsyncDisposable {
     const onInternalError = (error: unknown, action: string) => {
       this.#deps.report(`bug: ${action}: ${error instanceof Error ? error.stack : String(error)}`)
     }
-    const accept = () => this.#system(caller)
+    const accept = () => this.system(caller)
     // Everyone who could enter the directory may connect: the directory is the lock.
     const options = { version, onInternalError, mode: 0o777 }
     return listenRpc(this.#deps.clock, path, systemInterface, accept, options)
   }
 
-  #system(caller: Caller): FleetSystem {
+  /** For doors: the whole, for a caller whose name they vouch for. */
+  system(caller: Caller): System {
     const owns = (what: string) => requireOwner(caller, this.#deps.host.uid, what)
     return new FleetSystem(this.#fleet.view, {
       local: this.#machine.part(caller),

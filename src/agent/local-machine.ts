@@ -39,6 +39,7 @@ import { MachineBundles } from './bundles/machine-bundles.ts'
 import { findExecutable } from './executables.ts'
 import { type JobLauncher, openLauncher } from './keeper/launcher.ts'
 import { Leftovers } from './leftovers.ts'
+import { UnitNames } from './local-names.ts'
 import { LogCopies } from './log-copies.ts'
 import { LogShipping } from './log-shipping.ts'
 import { Logs } from './logs.ts'
@@ -98,6 +99,8 @@ export class LocalMachine implements AsyncDisposable {
   /** What it serves on public ports. */
   readonly ports: Ports
   readonly bundles: MachineBundles
+  /** Its units, as names lead to them. */
+  readonly names: UnitNames
   readonly #front: ServiceJob
   readonly #units: Units
   readonly #credentials: Credentials
@@ -165,6 +168,7 @@ export class LocalMachine implements AsyncDisposable {
     this.bundles = new MachineBundles({ clock: deps.clock, platform: host.arch, dir })
     this.#units = this.#makeUnits()
     this.#units.changes.listen(() => this.ports.changed())
+    this.names = new UnitNames(this.#units, this.ports)
     this.#timers = this.#makeTimers()
     this.#target = this.#makeTarget()
   }

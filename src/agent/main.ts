@@ -1,7 +1,12 @@
-/** The agent's process: starts it, tells the operator, ends it orderly on SIGTERM and SIGINT. */
+/**
+ * The agent's process: starts it with the doors that listen, tells the operator, ends it orderly on
+ * SIGTERM and SIGINT.
+ */
 import { asHolonError, HolonError } from '../base/errors.ts'
 import { version } from '../base/version.ts'
 import { nameInFleet } from '../cluster/fleet.ts'
+import { DnsServer } from '../doors/dns/server.ts'
+import { type DnsSettings, settleDns } from '../doors/dns/settings.ts'
 import { packageDir } from '../io/agent-process.ts'
 import { realClock } from '../io/clock.ts'
 import { realHost } from '../io/host.ts'
@@ -15,6 +20,9 @@ const report = (message: string) => {
   process.stderr.write(`${new Date(realClock.wallMs()).toISOString()} ${message}\n`)
 }
 
+/** Nobody: what DNS asks for needs no rights. */
+const nobody = { uid: 65_534 }
+
 /** The machine has joined a fleet or left it: everything is opened again, in the same process. */
 const beginAnew = 'begin anew'
 
@@ -25,6 +33,8 @@ async function main(): Promise<void> {
   // A busy machine is not a dead one: beats and renewals go before other work.
   const jobNice = raisePriority()
   const directories = ownDirectories(host.env, host.uid)
+  const given = { listen: host.env['HOLON_DNS'], forward: host.env['HOLON_DNS_FORWARD'] }
+  const dnsSettings = settleDns(directories, given)
   let ending = Promise.withResolvers<string>()
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => ending.resolve(signal))
@@ -47,14 +57,23 @@ async function main(): Promise<void> {
         onEnd: (how) => ending.resolve(how),
       },
     )
+    const dns = openDns(agent, dnsSettings)
     report(`holon ${version} is up, pid ${host.pid}, state in ${directories.stateDir}`)
     const why = await ending.promise
     report(`ending: ${why}`)
     // A signal that comes from now on must not be missed by the next round.
     ending = Promise.withResolvers<string>()
+    await dns[Symbol.asyncDispose]()
     await agent[Symbol.asyncDispose]()
     if (why !== beginAnew) return
   }
+}
+
+function openDns(agent: Agent, settings: DnsSettings): DnsServer {
+  const system = agent.system(nobody)
+  const dns = new DnsServer({ clock: realClock, random: realRandom, system, report }, settings)
+  dns.start()
+  return dns
 }
 
 main().then(

@@ -175,6 +175,31 @@ export const limits = {
   frontAnswerMs: 300_000,
   /** A question for news of what a machine serves is answered after this, news or not. */
   portPollMs: 20_000,
+  /**
+   * What machines said of units without a public port is asked again after this, when a name is
+   * asked for: about as long as resolvers keep an answer.
+   */
+  namesFreshMs: 2_000,
+  /** Machines have so long to say how such a unit is there: a resolver waits for 5 s in all. */
+  namesAskMs: 1_000,
+  /** A question for changes of a name is answered after this, changes or not. */
+  namePollMs: 20_000,
+  /** Names are followed in the state for so long after they were last asked for. */
+  namesIdleMs: 300_000,
+  /** How long a resolver may keep what our DNS says, and that there is no such name. */
+  dnsTtlS: 2,
+  dnsNegativeTtlS: 1,
+  /** An answer over UDP that is sure to arrive, and the most that a client may ask for. */
+  dnsUdpBytes: 512,
+  dnsUdpBytesMax: 1_232,
+  /** Questions answered at the same time, from all clients; more are dropped, or refused by TCP. */
+  dnsQuestionsMax: 1_024,
+  /** Those of them that wait for another server. A descriptor each. */
+  dnsForwardsMax: 128,
+  dnsForwardMs: 2_000,
+  /** TCP connections, and how long one may be silent. */
+  dnsConnectionsMax: 64,
+  dnsIdleMs: 10_000,
   /** How often an instance is asked for its health, and how long it has to answer. */
   healthIntervalMs: 2_000,
   healthTimeoutMs: 5_000,

@@ -22,6 +22,7 @@ import type {
   UnitFile,
 } from '../kernel/kernel.ts'
 import type { LogUsage } from '../kernel/log-types.ts'
+import type { NameWatch, Resolution } from '../kernel/names.ts'
 import type { Secrets } from '../kernel/secrets.ts'
 import type {
   CallOptions,
@@ -50,7 +51,9 @@ import { FleetPages } from './fleet-pages.ts'
 import type { FleetUnits } from './fleet-units.ts'
 import type { Links } from './links.ts'
 import { type FindKept, findKept, type KeptSource } from './logs-kept/find-kept.ts'
+import { machineInfos, missingOf } from './machine-infos.ts'
 import type { MachineRecord } from './members.ts'
+import type { Names } from './names/names.ts'
 import type { MachinePart, PeerCaller, Sighting } from './peer.ts'
 import { RelayedRun } from './relayed-run.ts'
 import { parseSelector, selectMachines } from './selector.ts'
@@ -66,6 +69,7 @@ export interface FleetSystemDeps {
   /** All machines by name, this one included. */
   readonly machines: () => readonly MachineRecord[]
   readonly links: Links
+  readonly names: Names
   readonly sightings: (signal: AbortSignal) => Promise<readonly Sighting[]>
   readonly report: () => MachineReport
   /** Asks the engine, within the signal's time. */
@@ -269,8 +273,8 @@ export class FleetSystem implements System {
     return async (query, signal) => {
       const found = await findKept(source, fullUnitName(name), query, signal)
       if (this.#selector === undefined) return found
-      const meant = new Set(this.#select().map((machine) => machine.name))
-      return found.filter(({ machine, isMember }) => isMember && meant.has(machine))
+      const meant = this.#meant()
+      return found.filter(({ machine, isMember }) => isMember && meant?.has(machine) !== false)
     }
   }
 
@@ -281,6 +285,14 @@ export class FleetSystem implements System {
     )
     const holders = found.map(({ machine, value }) => ({ machine: machine.name, unit: value }))
     return { holders, missing }
+  }
+
+  async resolve(name: string, options: CallOptions): Promise<Resolution> {
+    return this.#deps.names.resolve(name, () => this.#meant(), options)
+  }
+
+  async watchName(name: string): Promise<NameWatch> {
+    return this.#deps.names.watch(name, () => this.#meant())
   }
 
   async load(file: UnitFile, { signal }: CallOptions): Promise<Unit> {
@@ -357,6 +369,12 @@ export class FleetSystem implements System {
     return inner.reduce((left, each) => left.filter(parseSelector(each)), machines)
   }
 
+  /** Names of the machines of a part; undefined for the whole. */
+  #meant(): ReadonlySet<string> | undefined {
+    if (this.#selector === undefined) return undefined
+    return new Set(this.#select().map(({ name }) => name))
+  }
+
   #named(name: string): MachineRecord {
     const found = this.#select().find((machine) => machine.name === name)
     if (found !== undefined) return found
@@ -417,41 +435,8 @@ export class FleetSystem implements System {
     return { found, missing }
   }
 
-  async #infos(signal: AbortSignal): Promise<readonly MachineInfo[]> {
-    const machines = this.#select()
-    const self = this.#deps.self()
-    const alone = machines.every(({ machineId }) => machineId === self.machineId)
-    const sightings = alone ? [] : await this.#deps.sightings(signal)
-    const byId = new Map(sightings.map((sighting) => [sighting.machineId, sighting]))
-    const keepers = new Set(this.#deps.stateKeepers())
-    const intents = this.#deps.units()?.intents
-    return machines.map(({ machineId, name, zone, labels, addresses }) => {
-      const intent = intents?.of(machineId)
-      const base = {
-        name,
-        id: machineId,
-        zone,
-        labels,
-        addresses,
-        keepsState: keepers.has(machineId),
-        ...(intent === undefined ? {} : { intent }),
-      }
-      if (machineId === self.machineId) {
-        const report = this.#deps.report()
-        return { ...base, status: 'up', lastSeenAtMs: report.atMs, report }
-      }
-      const sighting = byId.get(machineId)
-      const seenAtMs = Math.max(
-        sighting?.lastSeenAtMs ?? 0,
-        this.#deps.links.seenAtMs(machineId) ?? 0,
-      )
-      return {
-        ...base,
-        status: sighting?.status ?? 'down',
-        ...(seenAtMs === 0 ? {} : { lastSeenAtMs: seenAtMs }),
-        ...(sighting?.report === undefined ? {} : { report: sighting.report }),
-      }
-    })
+  #infos(signal: AbortSignal): Promise<readonly MachineInfo[]> {
+    return machineInfos(this.#deps, this.#select(), signal)
   }
 
   // ---- runs
@@ -491,9 +476,4 @@ export class FleetSystem implements System {
     if (machine.machineId === this.#deps.self().machineId) return run
     return new RelayedRun(run, machine, this.#caller.relaySocket)
   }
-}
-
-function missingOf({ name, lastSeenAtMs }: MachineInfo): MissingMachine {
-  const seen = lastSeenAtMs === undefined ? {} : { lastSeenAtMs }
-  return { machine: name, code: 'unavailable', ...seen }
 }

@@ -21,6 +21,8 @@ import type { LogKeeping, LogStore } from './logs-kept/kept-log.ts'
 import { FleetMember } from './member.ts'
 import { type MachineRecord, Members } from './members.ts'
 import { MembershipTarget } from './membership-target.ts'
+import { Names } from './names/names.ts'
+import type { LocalNames } from './names/sources.ts'
 import type { MachinePart, PeerCaller } from './peer.ts'
 import { type PortSettings, settlePort } from './port-settings.ts'
 import type { LocalPorts } from './ports/served.ts'
@@ -39,6 +41,8 @@ export interface FleetMachine {
   readonly ports: LocalPorts
   /** Bundles of programs, here. */
   readonly bundles: MachineBundles
+  /** Its units, as names lead to them. */
+  readonly names: LocalNames
   /** Copies of other machines' logs, here. */
   readonly logCopies: LogStore
   /** Has this machine's logs copied elsewhere, until disposed. */
@@ -108,14 +112,18 @@ export class Fleet implements AsyncDisposable {
       dial: () => Promise.reject(new HolonError('not_found', 'this machine is on its own')),
     })
     const links = () => this.#member?.links ?? this.#noLinks
+    const machines = () => this.#machines()
+    const self = () => this.#member?.self ?? this.#alone
+    const fleet = () => this.#member?.places
     this.view = {
       clock,
       random,
       get links() {
         return links()
       },
-      self: () => this.#member?.self ?? this.#alone,
-      machines: () => this.#machines(),
+      self,
+      machines,
+      names: new Names({ clock, local: local.names, self, machines, fleet }),
       sightings: async (signal) => (await this.#member?.liveness.sightings(signal)) ?? [],
       report: () => local.report(),
       stateHealth: async (signal) =>

@@ -3,7 +3,7 @@
  * the fleet's State, put together.
  */
 import type { Duplex } from 'node:stream'
-import { type Clock, deadline } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
 import { limits } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
@@ -25,14 +25,16 @@ import { parseAddress } from './identity/address.ts'
 import { dialMachine } from './identity/dial.ts'
 import type { Identity } from './identity/identity.ts'
 import { LiveConnections } from './identity/live.ts'
-import { firstIssuer, type Issuer, Renewal } from './identity/renewal.ts'
+import { firstIssuer, Renewal } from './identity/renewal.ts'
 import { type Authority, StateAuthority } from './join/authority.ts'
 import { PortIssuer } from './join/client.ts'
 import { JoinServer } from './join/server.ts'
+import { linkIssuer } from './link-issuer.ts'
 import { type Dial, Links } from './links.ts'
 import { Liveness } from './liveness.ts'
 import { LogKeeper } from './logs-kept/log-keeper.ts'
 import { type MachineRecord, Members, type MembersSnapshot } from './members.ts'
+import { FleetPlaces } from './names/fleet-places.ts'
 import { OwnAddress } from './own-address.ts'
 import { peerInterface } from './peer.ts'
 import { PeerTarget, type PeerTargetDeps } from './peer-target.ts'
@@ -79,6 +81,8 @@ export class FleetMember implements AsyncDisposable {
   readonly units: FleetUnits
   readonly ports: FleetPorts
   readonly bundles: BundlePeers
+  /** For names. */
+  readonly places: FleetPlaces
   readonly renewal: Renewal
   readonly #deps: FleetMemberDeps
   readonly #options: FleetMemberOptions
@@ -196,6 +200,17 @@ export class FleetMember implements AsyncDisposable {
       others: () => this.#othersUp(),
       nameOf: (id) => this.nameOf(id),
     })
+    this.places = new FleetPlaces({
+      clock,
+      state: this.keeping.state,
+      links: this.links,
+      self: machineId,
+      machines,
+      ports: this.ports,
+      sightings: (signal) => this.liveness.sightings(signal),
+      stateHealth: (signal) => this.keeping.health(signal),
+      report,
+    })
     this.#address = new OwnAddress({
       clock,
       random,
@@ -208,7 +223,7 @@ export class FleetMember implements AsyncDisposable {
     })
     const issuer = firstIssuer([
       this.#authority,
-      this.#linkIssuer,
+      linkIssuer({ clock, links: this.links, keepers, self: machineId }),
       new PortIssuer(clock, identity, () => this.#addressesToAsk()),
     ])
     this.renewal = new Renewal({ clock, random, issuer }, identity, (error) =>
@@ -292,6 +307,7 @@ export class FleetMember implements AsyncDisposable {
     this.#ends.use(this.units)
     this.#ends.use(this.ports)
     this.#ends.use(local.bundles.join(this.bundles))
+    this.#ends.use(this.places)
     this.#ends.use(local.shipLogs(new LogKeeper(clock, this)))
     this.keeping.start()
     this.liveness.start()
@@ -397,28 +413,6 @@ export class FleetMember implements AsyncDisposable {
     return {
       issue: async (id, publicKey, options) => (await at()).issue(id, publicKey, options),
       sign: async (id, publicKey, options) => (await at()).sign(id, publicKey, options),
-    }
-  }
-
-  get #linkIssuer(): Issuer {
-    return {
-      issue: async (_machineId, publicKey, { signal }) => {
-        let last: unknown = new HolonError(
-          'unavailable',
-          'no machine that keeps the state is known',
-        )
-        for (const keeper of this.members.stateKeepers) {
-          if (keeper === this.identity.machineId) continue
-          using limit = deadline(this.#deps.clock, limits.dialTimeoutMs, signal)
-          try {
-            return await (await this.links.peer(keeper, limit.signal)).renew(publicKey, limit)
-          } catch (error) {
-            if (signal.aborted) throw error
-            last = error
-          }
-        }
-        throw last
-      },
     }
   }
 

@@ -86,7 +86,7 @@ export class PeerTarget implements Peer {
   }
 
   keepBundle(hash: string, { signal }: CallOptions): Promise<void> {
-    return this.#deps.bundlePeers.fetch(hash, signal)
+    return this.#deps.bundlePeers.get(hash, signal)
   }
 
   async checkConditions(about: AskedUnit): Promise<ConditionVerdict> {

@@ -1,4 +1,5 @@
 /** The addresses of this host, as the kernel has them now. */
+import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { readTextIfThere } from './files.ts'
 
@@ -17,6 +18,11 @@ export function globalAddresses(): readonly string[] {
     }
   }
   return found.sort((a, b) => a.rank - b.rank).map(({ address }) => address)
+}
+
+/** IPv4 or IPv6. */
+export function isIpAddress(text: string): boolean {
+  return isIP(text) !== 0
 }
 
 /** Every address that this host has, whoever reaches it there. */

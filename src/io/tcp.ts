@@ -11,6 +11,11 @@ export interface TcpPlace {
   readonly port: number
 }
 
+/** "10.77.0.1:53", "[fd00::1]:53". */
+export function formatPlace({ host, port }: TcpPlace): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
 /** The kernel asks whether the other side is there after this silence. */
 const keepAlive = { keepAlive: true, keepAliveInitialDelay: 15_000 }
 
@@ -43,24 +48,27 @@ export interface PortListener extends AsyncDisposable {
 }
 
 /**
- * Listens on all addresses, IPv6 and IPv4. `already_exists` when the port is taken,
+ * Listens on all addresses, IPv6 and IPv4, or on that of `host`. `already_exists` when the port is taken,
  * `permission_denied` when it is not for this user.
  */
 export async function listenTcp(
   port: number,
   connectionsMax: number,
   onConnection: (socket: TcpSocket) => void,
+  host?: string,
 ): Promise<PortListener> {
   const server = createServer({ allowHalfOpen: true, noDelay: true, ...keepAlive }, onConnection)
   server.maxConnections = connectionsMax
-  return listenOn(server, port)
+  return listenOn(server, port, host)
 }
 
-/** Any server of Node's on a port of one address, or of all. */
+/** Any server of Node's on a port of all addresses, or of one. */
 export function listenOn(server: Server, port: number, host?: string): Promise<PortListener> {
+  const where = host === undefined ? `port ${port}` : formatPlace({ host, port })
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(listenError(error, port)))
-    server.listen({ port, backlog: 1024, ...(host === undefined ? {} : { host }) }, () => {
+    server.once('error', (error) => reject(listenError(error, where)))
+    const address = host === undefined ? {} : { host }
+    server.listen({ port, ...address, backlog: 1024 }, () => {
       server.removeAllListeners('error')
       // A connection lost while it is accepted (EMFILE and the like) must not end the process.
       server.on('error', () => {})
@@ -75,8 +83,8 @@ export function listenOn(server: Server, port: number, host?: string): Promise<P
   })
 }
 
-function listenError(error: Error, port: number): HolonError {
-  const action = `listen on port ${port}`
+function listenError(error: Error, where: string): HolonError {
+  const action = `listen on ${where}`
   if (errnoOf(error) !== 'EADDRINUSE') return asHolonError(error, action)
   return new HolonError('already_exists', `${action}: another program listens there`, {
     cause: error,

@@ -17,6 +17,7 @@
 import type { Bundles } from './bundles.ts'
 import type { Decision, EventPage, EventQuery, WhyAnswer } from './decisions.ts'
 import type { LogPage, LogQuery, LogUsage } from './log-types.ts'
+import type { NameWatch, Resolution } from './names.ts'
 import type { Secrets } from './secrets.ts'
 import type {
   CallOptions,
@@ -109,6 +110,14 @@ export interface System {
    * Idempotent.
    */
   unit(name: string, options: CallOptions): Promise<Unit>
+  /**
+   * Where a unit, an instance or a machine is found now; names.ts says how names are written, and
+   * how current the answer is. `not_found` for what has no such name, `conflict` for one that
+   * several units have. A part answers with the places in it. Idempotent.
+   */
+  resolve(name: string, options: CallOptions): Promise<Resolution>
+  /** The same with its changes; a name that does not exist yet is waited for. Idempotent. */
+  watchName(name: string, options: CallOptions): Promise<NameWatch>
   /**
    * Loads a unit file, new or changed. Nothing is started or restarted by it.
    * `invalid_argument` with file:line for every line that is not understood. Idempotent.

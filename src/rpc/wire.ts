@@ -1,6 +1,7 @@
 /** The kernel's interfaces as they cross the wire; docs/protocol.md says how. */
 import type { Bundles } from '../kernel/bundles.ts'
 import type { Membership, Pages, Process, Run, System, Unit } from '../kernel/kernel.ts'
+import type { NameWatch } from '../kernel/names.ts'
 import type { Secrets } from '../kernel/secrets.ts'
 import type { ProcessPage } from '../kernel/types.ts'
 import { defineInterface } from './interface.ts'
@@ -64,6 +65,10 @@ const processPagesInterface = defineInterface<Pages<ProcessPage>>('ProcessPages'
   next: { args: 0, idempotent: false, asText: 'nextText' },
 })
 
+const nameWatchInterface = defineInterface<NameWatch>('NameWatch', {
+  next: { args: 0, idempotent: false },
+})
+
 export const systemInterface = defineInterface<System>('System', {
   ping: { args: 1, idempotent: true },
   status: { args: 0, idempotent: true },
@@ -78,6 +83,8 @@ export const systemInterface = defineInterface<System>('System', {
   findRun: { args: 1, idempotent: true, returns: runInterface },
   units: { args: 0, idempotent: true },
   unit: { args: 1, idempotent: true, returns: unitInterface },
+  resolve: { args: 1, idempotent: true },
+  watchName: { args: 1, idempotent: true, returns: nameWatchInterface },
   load: { args: 1, idempotent: true, returns: unitInterface },
   logUsage: { args: 0, idempotent: true },
   intend: { args: 2, idempotent: true },

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import type { Resolution } from '../../src/kernel/names.ts'
 import type { UnitStatus } from '../../src/kernel/types.ts'
 import { Started } from './fleet-support.ts'
 import { Lab, labName, type Machine, noLab, root } from './harness.ts'
@@ -99,6 +100,37 @@ test('every machine answers, wherever the instances are; its own first', { skip 
   for (const name of machines) assert.equal(await curl(name), `v1 ${name}`)
 })
 
+/** What the machine's own DNS says, sorted. */
+async function dns(machine: string, name: string): Promise<readonly string[]> {
+  const script = `
+    const resolver = new (require('node:dns').promises.Resolver)({ timeout: 4000, tries: 1 })
+    resolver.setServers(['127.0.0.1:4653'])
+    resolver.resolve4('${name}').then((all) => console.log(all.sort().join(' ')))`
+  const { stdout } = await lab.machine(machine).exec([process.execPath, '-e', script])
+  return stdout.split(/\s+/).filter((each) => each !== '')
+}
+
+async function resolve(machine: string, name: string): Promise<Resolution> {
+  const { stdout } = await lab.machine(machine).holon(['resolve', '--json', name])
+  return JSON.parse(stdout) as Resolution
+}
+
+const ready = ({ places }: Resolution) => places.filter(({ state }) => state === 'ready')
+
+test('names lead to the instances, whichever machine is asked', { skip }, async () => {
+  const { machines } = await unit()
+  for (const name of names) {
+    const found = await resolve(name, 'web')
+    const places = ready(found)
+    assert.deepEqual(places.map(({ machine }) => machine).sort(), [...machines].sort())
+    assert.deepEqual([found.missing, found.isStale, places[0]?.port], [[], false, 8080])
+    const addresses = places.flatMap((place) => place.addresses).sort()
+    assert.deepEqual(await dns(name, 'web.holon'), addresses)
+    const [first] = places
+    assert.deepEqual(await dns(name, first?.name ?? ''), first?.addresses)
+  }
+})
+
 test('an update under load drops nothing, near or far', { skip }, async () => {
   const { machines } = await unit()
   const [near = ''] = machines
@@ -124,7 +156,15 @@ test('a machine dies under load: who asked it is answered by another one', { ski
   const far = names.find((name) => !machines.includes(name) && name !== 'n1')
   const from = far ?? machines.find((name) => name !== dies) ?? ''
   const end = await load(from)
+  const watch = new Started(lab.machine(from).start(['resolve', '-w', 'web']))
+  await lab.until('names are watched', () => watch.stdout.includes(` ${dies} `))
   await lab.kill(dies)
+  await lab.until('its name leads there no more', async () => {
+    return ready(await resolve(from, 'web')).every(({ machine }) => machine !== dies)
+  })
+  const told = new RegExp(`removed \\d\\.web\\.holon ${dies} `)
+  await lab.until('who watches is told', () => told.test(watch.stdout))
+  watch.child.kill('SIGKILL')
   await lab.until('both instances are up elsewhere', async () => {
     const { instances } = await unit()
     const up = instances.filter(({ active, machine }) => active === 'active' && machine !== dies)
@@ -149,5 +189,14 @@ test('a machine that is cut off serves itself what it can', { skip }, async () =
   })
   const { failed, failures } = await end()
   assert.equal(failed, 0, failures.join('; '))
+  // Whom it does not reach it does not know; what it has itself it does.
+  const alone = await resolve(cutOff, 'web')
+  const places = alone.places.map(({ machine, state }) => [machine === cutOff, state])
+  assert.deepEqual(places, [
+    [true, 'ready'],
+    [false, 'unknown'],
+  ])
+  assert.deepEqual([alone.isStale, alone.missing.length], [true, 1])
+  assert.equal((await dns(cutOff, 'web.holon')).length, 1)
   await lab.heal()
 })

@@ -93,7 +93,7 @@ export class MachineBundles implements FleetView {
   }
 
   async #fetch(hash: string, signal: AbortSignal): Promise<void> {
-    if (this.#peers !== undefined) return this.#peers.fetch(hash, signal)
+    if (this.#peers !== undefined) return this.#peers.get(hash, signal)
     const short = hash.slice(0, 12)
     throw new HolonError('unavailable', `the bundle ${short} is not here: deploy it again`)
   }

@@ -50,6 +50,15 @@ const activeByPhase: Readonly<Record<string, ActiveState>> = {
   failed: 'failed',
 }
 
+/** Of an instance alone, whatever its unit wants. */
+export function activeOf(instance: Instance): ActiveState {
+  return activeByPhase[subOf(instance)] ?? 'inactive'
+}
+
+function subOf(instance: Instance): string {
+  return instance.lost ? 'failed' : (instance.phase ?? 'dead')
+}
+
 function instanceStatus(
   deps: UnitStatusDeps,
   instance: Instance,
@@ -59,14 +68,13 @@ function instanceStatus(
   const groups = withProcesses ? deps.cgroups(instance.job) : []
   const memoryBytes = cgroupMemoryBytes(groups)
   const cpuMs = cgroupCpuMs(groups)
-  const sub = instance.lost ? 'failed' : (instance.phase ?? 'dead')
   const { port, unready } = instance
   return {
     name: instance.name,
     number: instance.number,
     machine: deps.machine,
-    active: activeByPhase[sub] ?? 'inactive',
-    sub,
+    active: activeOf(instance),
+    sub: subOf(instance),
     pid: instance.lost ? 0 : (state?.pid ?? 0),
     sinceMs: state?.sinceMs ?? 0,
     startedAtMs: state?.startedMs ?? 0,

@@ -62,7 +62,7 @@ class Stores implements Disposable {
   }
 }
 
-test('fetch() goes on with another machine where one died, and gets nothing twice', async () => {
+test('get() goes on with another machine where one died, and gets nothing twice', async () => {
   using stores = new Stores()
   const hash = await stores.holder('dying', 1)
   await stores.holder('living')
@@ -76,12 +76,12 @@ test('fetch() goes on with another machine where one died, and gets nothing twic
     },
   })
   const peers = stores.fetching(counted)
-  await Promise.all([peers.fetch(hash, signal), peers.fetch(hash, signal)])
+  await Promise.all([peers.get(hash, signal), peers.get(hash, signal)])
   assert.notEqual(await store.manifest(hash), undefined)
   assert.equal(put, contents.length)
 })
 
-test('fetch() takes no piece that is another, and says who had what', async () => {
+test('get() takes no piece that is another, and says who had what', async () => {
   using stores = new Stores()
   const hash = await stores.holder('lying')
   const lying = stores.peers.get('lying')
@@ -91,12 +91,12 @@ test('fetch() takes no piece that is another, and says who had what', async () =
     bundlePieces: async (hashes) => hashes.map(() => Buffer.from('else').toString('base64')),
   })
   const store = stores.store('here')
-  await assert.rejects(stores.fetching(store).fetch(hash, signal), {
+  await assert.rejects(stores.fetching(store).get(hash, signal), {
     code: 'unavailable',
     message: /get the bundle [0-9a-f]{12}: lying: the piece [0-9a-f]{12} came damaged/,
   })
   assert.equal(await store.manifest(hash), undefined)
-  await assert.rejects(stores.fetching(store).fetch(hashOf('unknown'), signal), {
+  await assert.rejects(stores.fetching(store).get(hashOf('unknown'), signal), {
     message: /no machine that answers has it/,
   })
 })

@@ -55,7 +55,7 @@ export class BundlePeers {
   }
 
   /** The bundle is here when this resolves. `unavailable` when no machine that answers has it. */
-  fetch(hash: string, signal: AbortSignal): Promise<void> {
+  get(hash: string, signal: AbortSignal): Promise<void> {
     const known = this.#fetching.get(hash)
     if (known !== undefined) return known
     const fetching = this.#fetch(hash, signal).finally(() => this.#fetching.delete(hash))

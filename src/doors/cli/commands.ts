@@ -154,6 +154,7 @@ export const commandTable: readonly CommandEntry[] = [
     'explain how a unit or a machine came to its state',
     () => import('./commands/why.ts'),
   ),
+  entry('resolve', 'Units', 'show where a name leads', () => import('./commands/resolve.ts')),
   entry('events', 'Units', 'show what was decided, by time', () => import('./commands/events.ts')),
   entry('secret', 'Units', 'keep values that units need', () => import('./commands/secret.ts')),
   entry('verify', 'Units', 'check unit files', () => import('./commands/verify.ts')),

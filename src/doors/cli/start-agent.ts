@@ -25,6 +25,10 @@ export interface AgentSettings {
   readonly state?: string
   /** "12h": silence of a machine that keeps the state after which another takes its place. */
   readonly stateSilence?: string
+  /** "127.0.0.1:53": where it answers questions of DNS; "off": nowhere. */
+  readonly dns?: string
+  /** "192.0.2.1": whom it passes other questions on to; "off": nobody. */
+  readonly dnsForward?: string
 }
 
 export interface Started {
@@ -103,7 +107,7 @@ export function answeringMachine(status: SystemStatus): string | undefined {
 }
 
 function withSettings(host: Host, settings: AgentSettings): Host {
-  const { listen, advertise, state, stateSilence } = settings
+  const { listen, advertise, state, stateSilence, dns, dnsForward } = settings
   return {
     ...host,
     env: {
@@ -112,6 +116,8 @@ function withSettings(host: Host, settings: AgentSettings): Host {
       ...(advertise === undefined ? {} : { HOLON_ADVERTISE: advertise }),
       ...(state === undefined ? {} : { HOLON_STATE: state }),
       ...(stateSilence === undefined ? {} : { HOLON_STATE_SILENCE: stateSilence }),
+      ...(dns === undefined ? {} : { HOLON_DNS: dns }),
+      ...(dnsForward === undefined ? {} : { HOLON_DNS_FORWARD: dnsForward }),
     },
   }
 }

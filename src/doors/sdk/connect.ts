@@ -11,6 +11,7 @@ import { version } from '../../base/version.ts'
 import { realClock } from '../../io/clock.ts'
 import { realHost } from '../../io/host.ts'
 import type { Run, System, Unit } from '../../kernel/kernel.ts'
+import type { Resolution } from '../../kernel/names.ts'
 import type {
   ExitStatus,
   MachineListing,
@@ -26,6 +27,7 @@ import { systemInterface } from '../../rpc/wire.ts'
 import { allProcesses } from './all-pages.ts'
 import { findAgent } from './find-agent.ts'
 import { LazyRun } from './lazy-run.ts'
+import { type NameVerbs, watchName } from './names.ts'
 import { Parts } from './parts.ts'
 
 export interface ConnectOptions {
@@ -69,6 +71,9 @@ export interface Verbs {
   units(): Promise<UnitListing>
   /** "web" means "web.service". */
   unit(name: string): Promise<Unit>
+  /** Where "web", "1.web" or "n1.machines" is found now. */
+  resolve(name: string): Promise<Resolution>
+  readonly names: NameVerbs
   /** Starts a program with its stdio here. Environment and directory are this process's own. */
   start(argv: string | readonly string[], options?: RunOptions): Promise<RunHandle>
   /** Runs a program to its end without input, and gives what it wrote, at most 64 MiB. */
@@ -155,6 +160,10 @@ function makeVerbs(
     machines: () => bounded((o) => system.machines(o)),
     units: () => bounded((o) => system.units(o)),
     unit: (name) => bounded((o) => system.unit(name, o)),
+    resolve: (name) => bounded((o) => system.resolve(name, o)),
+    names: {
+      watch: (name, { signal = options.signal } = {}) => watchName(system, name, limit, signal),
+    },
     start,
     async run(argv, wish = {}) {
       using handle = await start(argv, { stdin: 'null', ...wish })

@@ -3,6 +3,7 @@ export { type ErrorCode, errorCodes, HolonError, type Outcome } from '../../base
 export type * from '../../kernel/decisions.ts'
 export type * from '../../kernel/kernel.ts'
 export type * from '../../kernel/log-types.ts'
+export type * from '../../kernel/names.ts'
 export type * from '../../kernel/secrets.ts'
 export type * from '../../kernel/types.ts'
 export {
@@ -14,3 +15,4 @@ export {
   type RunResult,
   type Verbs,
 } from './connect.ts'
+export type { NameVerbs } from './names.ts'

@@ -88,7 +88,7 @@ export const holonSection: readonly Directive[] = [
     [
       'Drain',
       'time span',
-      'An instance that is to stop gets no more requests, and has so long to finish those under way; 10 s if not given.',
+      'How long one that is to stop has for what is under way, with nothing new; 10 s if not given.',
     ],
     [
       'MachineID',

@@ -56,6 +56,9 @@ const bash = () => `_holon() {
     attach|wait)
       list=$(holon runs --no-headers 2>/dev/null | cut -d' ' -f1)
       COMPREPLY=($(compgen -W "$list" -- "$word")) ;;
+    resolve)
+      list="$(holon list-units --no-headers 2>/dev/null | cut -d' ' -f1 | sed 's/\\.service$//')"
+      COMPREPLY=($(compgen -W "$list" -- "$word")) ;;
     machines)
       list="${machineVerbs} $(${machineNames})"
       COMPREPLY=($(compgen -W "$list" -- "$word")) ;;
@@ -86,6 +89,8 @@ const fish = () =>
   `complete -c holon -f -n "__fish_seen_subcommand_from machines" -a "${machineVerbs}"\n` +
   `complete -c holon -f -n "__fish_seen_subcommand_from secret" ` +
   `-a "${secretVerbs} (${secretNames})"\n` +
+  `complete -c holon -f -n "__fish_seen_subcommand_from resolve" ` +
+  `-a "(holon list-units --no-headers 2>/dev/null | string split -f1 ' ')"\n` +
   `complete -c holon -f -n "__fish_seen_subcommand_from ${unitVerbs.replaceAll('|', ' ')}" ` +
   `-a "(holon list-units --no-headers 2>/dev/null | string split -f1 ' ')"\n`
 

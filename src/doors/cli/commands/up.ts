@@ -12,11 +12,12 @@ export function command(context: CliContext): Command {
     .option('--advertise <address>', 'what other machines are told, if that is another address')
     .option('--state <url>', 'keep the shared state in an etcd of yours, etcd://HOST:PORT')
     .option('--state-silence <time>', 'when another takes over from a silent keeper of the state')
+    .option('--dns <address>', 'answer names in DNS here, like 127.0.0.1:53, or off')
+    .option('--dns-forward <addresses>', 'ask these servers for other names, or off')
     .action(async (options: AgentSettings) => {
-      const { listen, advertise, state, stateSilence } = options
       const started = await startAgent(context, options)
       if (started.kind === 'already-up') {
-        if ([listen, advertise, state, stateSilence].some((each) => each !== undefined)) {
+        if (Object.keys(options).some((name) => name !== 'foreground')) {
           throw new HolonError(
             'conflict',
             'the agent is already up, and takes such options when it starts: `holon down` first',

@@ -74,8 +74,8 @@ Restart=always
 [X-Holon]
 # So many, on different machines; \`holon scale ${name}=5\` changes it without a deploy.
 Instances=${instances}
-# Every machine listens here, and passes requests on to an instance that is ready. The program itself
-# listens on the port that the environment variable PORT names, on 127.0.0.1.
+# Every machine listens here, and passes requests on to an instance that is ready. The program
+# itself listens on the port that the environment variable PORT names, on 127.0.0.1.
 Port=${port}
 Protocol=http
 # Ready once it accepts connections; with this, once a GET of the path is answered well:
