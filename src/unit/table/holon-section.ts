@@ -88,7 +88,7 @@ export const holonSection: readonly Directive[] = [
     [
       'Drain',
       'time span',
-      'How long one that is to stop has for what is under way, with nothing new; 10 s if not given.',
+      'Time for what is under way to an instance that is to stop; 10 s if not given.',
     ],
     [
       'MachineID',
