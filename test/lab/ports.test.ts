@@ -1,6 +1,6 @@
 /** A web app on many machines: one port everywhere, updates and deaths under load. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Resolution } from '../../src/kernel/names.ts'
@@ -62,9 +62,9 @@ interface Load {
 }
 
 /** Load from a machine on its own port until the result is asked for. */
-async function load(machine: string): Promise<() => Promise<Load>> {
+async function load(machine: string, url = 'http://127.0.0.1:8080/'): Promise<() => Promise<Load>> {
   const script = join(root, 'test/lab/programs/load.cjs')
-  const argv = [process.execPath, script, '4', 'http://127.0.0.1:8080/']
+  const argv = [process.execPath, script, '4', url]
   const started = new Started(lab.machine(machine).startCommand(argv))
   await lab.until('the load has begun', () => started.stderr.includes('begun'))
   return async () => {
@@ -199,4 +199,82 @@ test('a machine that is cut off serves itself what it can', { skip }, async () =
   assert.deepEqual([alone.isStale, alone.missing.length], [true, 1])
   assert.equal((await dns(cutOff, 'web.holon')).length, 1)
   await lab.heal()
+})
+
+/** The examples, as people would use them: each deployed from another machine. */
+const examples = [
+  { name: 'node-api', port: 8101, path: '/cities?country=PT', answer: /^\[\{"name":"Lisboa"/ },
+  { name: 'static-site', port: 8102, path: '/', answer: /<h1>A static site<\/h1>/ },
+  { name: 'python-app', port: 8104, path: '/', answer: /some text, by POST/ },
+] as const
+
+async function ask(machine: string, url: string): Promise<string> {
+  const { stdout } = await lab.machine(machine).exec(['curl', '-sm', '8', url])
+  return stdout
+}
+
+test('examples are deployed, updated under load, and taken back, each everywhere', {
+  skip,
+}, async () => {
+  cpSync(join(root, 'examples'), join(dir, 'examples'), { recursive: true })
+  await Promise.all(
+    examples.map(async ({ name, port, path, answer }, index) => {
+      const project = join(dir, 'examples', name)
+      const url = `http://127.0.0.1:${port}${path}`
+      await lab.machine(names[index] ?? 'n1').ok(['deploy', project])
+      for (const machine of names) {
+        await lab.until(`${name} answers on ${machine}`, async () =>
+          answer.test(await ask(machine, url)),
+        )
+      }
+      const end = await load('n4', url)
+      writeFileSync(join(project, 'changed'), 'yes')
+      await n1.ok(['deploy', project])
+      await n1.ok(['rollback', name])
+      const { answered, failed, failures } = await end()
+      assert.equal(failed, 0, `${name}: ${failures.join('; ')} of ${answered}`)
+      const { stdout } = await n1.holon(['releases', name, '--no-headers'])
+      assert.match(stdout, /^1 \* .* taken back from 2/m)
+    }),
+  )
+})
+
+test('the chat is one room for all machines, also after the death of its own', {
+  skip,
+}, async () => {
+  const project = join(dir, 'examples', 'chat')
+  // npm reaches nothing from in here: what it would install is packed instead.
+  rmSync(join(project, 'package-lock.json'))
+  cpSync(join(root, 'node_modules/ws'), join(project, 'node_modules/ws'), { recursive: true })
+  await n1.ok(['deploy', project])
+  const talk = join(root, 'test/lab/programs/chat.cjs')
+  const says = async (machine: string, text: string) => {
+    const argv = [process.execPath, talk, 'ws://127.0.0.1:8103/room', text]
+    return lab.machine(machine).exec(argv)
+  }
+  const hears = new Started(
+    lab.machine('n4').startCommand([process.execPath, talk, 'ws://127.0.0.1:8103/room']),
+  )
+  for (const machine of names) {
+    await lab.until(`what ${machine} says is heard`, async () => {
+      await says(machine, `hello from ${machine}`)
+      return hears.stdout.includes(`hello from ${machine}\n`)
+    })
+  }
+  const [chat] = await n1.json<readonly UnitStatus[]>(['status', 'chat', '--json'])
+  const its = chat?.machines[0] ?? ''
+  // A client that does not come back is no proof: it is on another machine than the room, or gone.
+  const from = names.find((name) => name !== its && name !== 'n4') ?? 'n1'
+  if (its === 'n1' || its === 'n4') return
+  await lab.kill(its)
+  await lab.until(
+    'it is heard again',
+    async () => {
+      await says(from, 'after the death')
+      return hears.stdout.includes('after the death\n')
+    },
+    30_000,
+  )
+  hears.child.kill('SIGKILL')
+  await lab.restart(its)
 })

@@ -104,10 +104,10 @@ export function unitCompiler(deps: CompileDeps): CompileUnit {
   }
 }
 
-/** A machine without Node has ours: a web app needs no more. */
+/** A machine without Node has ours: a web app needs no more. `holon-node` is ours in any case. */
 function ownProgram({ host, holonPath }: CompileDeps, name: string): string | undefined {
   if (name === 'holon') return holonPath
-  return name === 'node' ? host.nodePath : undefined
+  return name === 'node' || name === 'holon-node' ? host.nodePath : undefined
 }
 
 function isSelf(deps: CompileDeps, user: string): boolean {

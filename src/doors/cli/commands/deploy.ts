@@ -3,7 +3,7 @@
 import { resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { HolonError } from '../../../base/errors.ts'
-import { isDir, joinPath, writeText } from '../../../io/files.ts'
+import { exists, isDir, joinPath, writeText } from '../../../io/files.ts'
 import { realHost } from '../../../io/host.ts'
 import type { System, Unit } from '../../../kernel/kernel.ts'
 import type { CliContext } from '../context.ts'
@@ -42,8 +42,8 @@ async function deploy(context: CliContext, given: string, options: DeployOptions
   const system = await context.system()
   const file = await unitFile(context, system, dir, options, signal)
   const unitName = `${options.name ?? file.name}.service`
-  const installed = isDir(joinPath(dir, 'node_modules'))
-  const packed = await packProject(dir, { unitFile: file.base, installed })
+  const isLocked = exists(joinPath(dir, 'package-lock.json'))
+  const packed = await packProject(dir, { unitFile: file.base, isLocked })
   say(context, unitName, packed)
   if (options.dryRun === true) {
     for (const path of pathsOf(packed)) context.stdout.write(`${path}\n`)

@@ -33,9 +33,12 @@ export async function untilOut(
       context.stderr.write(`holon: ${status.name}: ${ready} of ${wanted} ready\n`)
       return 0
     }
+    // A change that fails is taken back by the fleet; what is new is tried again for ever.
     const bad = status.instances.find(({ active }) => active === 'failed')
-    if (bad !== undefined && status.scope === 'machine') {
-      return failed(context, unit, `${bad.name} failed: ${bad.result}`, signal)
+    if (bad !== undefined && status.fleet?.rollout?.status !== 'going') {
+      const goesOn = status.scope === 'fleet' ? '; it is tried again and again' : ''
+      const why = `${bad.name} on ${bad.machine} failed: ${bad.result}${goesOn}`
+      return failed(context, unit, why, signal)
     }
     const waits = [...(status.fleet?.waiting ?? []), ...status.instances.flatMap(notReady)]
     const isSlow = context.clock.nowMs() - saidMs > slowMs

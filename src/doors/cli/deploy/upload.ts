@@ -14,17 +14,17 @@ export interface PackedProject extends PackedBundle {
 const piecesMax = 512
 const callsMax = 2
 
-/** `installed`: modules come from elsewhere, so those in the directory stay behind. */
+/** `isLocked`: modules come from its lock file, so those in the directory stay behind. */
 export async function packProject(
   root: string,
-  { unitFile, installed }: { readonly unitFile: string; readonly installed: boolean },
+  { unitFile, isLocked }: { readonly unitFile: string; readonly isLocked: boolean },
 ): Promise<PackedProject> {
   const rules = new IgnoreRules(root)
   const secrets: string[] = []
   const isIncluded = ({ path, kind }: FoundEntry) => {
     const name = path.slice(path.lastIndexOf('/') + 1)
     if (name === '.git' || path === unitFile) return false
-    if (installed && path === 'node_modules') return false
+    if (isLocked && path === 'node_modules') return false
     if (rules.isIgnored(path, kind === 'directory')) return false
     if (!/^\.env(\.|$)/.test(name) || /\.(example|sample|template)$/.test(name)) return true
     secrets.push(path)
