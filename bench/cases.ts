@@ -19,6 +19,7 @@ import { connect } from '../src/doors/sdk/connect.ts'
 import { launcher, type TestAgent, unitOf, until } from '../test/e2e/harness.ts'
 import { atMost, type Comparison, inTurn, median, timeCommand } from './measure.ts'
 import { measurePlacement } from './placement.ts'
+import { httpPort, tcpPort } from './ports.ts'
 import { measureRpcCall } from './rpc-call.ts'
 
 export type Case = (agent: TestAgent) => Promise<readonly Comparison[]>
@@ -255,4 +256,6 @@ export const cases: Readonly<Record<string, Case>> = {
   ps,
   idle,
   placement: measurePlacement,
+  'ports-http': httpPort,
+  'ports-tcp': tcpPort,
 }

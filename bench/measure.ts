@@ -88,6 +88,18 @@ export function atMost(
   return { what, ours, peer, unit, ratio, bar: `≤ ${bar} ×`, met: ratio <= bar }
 }
 
+/** `ours` at least `bar` times `peer`. */
+export function atLeast(
+  what: string,
+  ours: number,
+  peer: number,
+  bar: number,
+  unit = '/s',
+): Comparison {
+  const ratio = ours / peer
+  return { what, ours, peer, unit, ratio, bar: `≥ ${bar} ×`, met: ratio >= bar }
+}
+
 export function formatComparisons(rows: readonly Comparison[]): string {
   const line = (c: Comparison) =>
     `| ${c.what} | ${c.ours.toFixed(3)} | ${c.peer.toFixed(3)} ${c.unit} | ${c.ratio.toFixed(2)} | ${c.bar} | ${c.met ? 'met' : 'missed'} |`
