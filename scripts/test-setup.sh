@@ -4,7 +4,8 @@
 # that lack something say so and are skipped.
 set -eu
 packages='gcc libc6-dev make procps redis-server redis-tools util-linux e2fsprogs dpkg-dev xz-utils busybox tmux runit
-  etcd-server etcd-client bind9-dnsutils iproute2 nftables iptables faketime systemd tzdata'
+  etcd-server etcd-client bind9-dnsutils iproute2 nftables iptables faketime systemd tzdata curl
+  python3-minimal python3'
 source_package=tree # plain C, a plain Makefile, no libraries
 source_cache=/var/cache/holon-test-source
 
