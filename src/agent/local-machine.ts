@@ -448,7 +448,7 @@ export class LocalMachine implements AsyncDisposable {
         cgroups: (job) => jobCgroups(this.#cgroups, job),
         pids: (instance) => this.#instancePids(instance),
         modifiedAtMs,
-        portProblem: (port) => this.ports.front.problemOf(port),
+        portProblem: (port) => this.ports.problemOf(port),
       },
       runs: this.#runs,
       logs,

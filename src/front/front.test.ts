@@ -2,11 +2,14 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type Server } from 'node:http'
+import { request as secureRequest } from 'node:https'
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
 import { test } from 'node:test'
+import type { TLSSocket } from 'node:tls'
 import { JoinFleet, until } from '../../test/support/join-fleet.ts'
+import { createCa } from '../cluster/identity/certificates.ts'
 import { realClock } from '../io/clock.ts'
 import { Front } from './front.ts'
 import type { Endpoint, FrontTable, Route } from './table.ts'
@@ -248,6 +251,42 @@ test('units share a port by the names that are asked for', async () => {
   const { endpoint } = await place.http((_asked, answered) => answered.end('rest'))
   await place.front.apply(table(...routes, await route([endpoint], { unit: 'z.service', port })))
   assert.equal(await answer('other.org'), 'rest')
+})
+
+test('a port with certificates speaks TLS, with the one for the name that is asked for', async () => {
+  await using place = new Place()
+  const port = await freePort()
+  const pair = async (name: string) => {
+    const made = await createCa({ name, nowMs: Date.now() })
+    return { certificate: made.certPem, key: made.keyPem }
+  }
+  const routes: Route[] = []
+  for (const [unit, hosts] of [
+    ['a.service', ['a.example']],
+    ['b.service', ['b.example']],
+  ] as const) {
+    const { endpoint } = await place.http((asked, answer) =>
+      answer.end(`${unit} ${asked.headers['x-forwarded-proto']}`),
+    )
+    routes.push(await route([endpoint], { unit, hosts, port, tls: await pair(unit) }))
+  }
+  const plain = await route([], { unit: 'c.service', port })
+  const { problems } = await place.front.apply(table(...routes, plain))
+  assert.match(problems.map(({ why }) => why).join(), /not served there: c\.service/)
+  const asked = (servername: string) =>
+    new Promise<string>((resolve, reject) => {
+      const headers = { host: servername }
+      const options = { port, host: '127.0.0.1', servername, headers, agent: false }
+      const sent = secureRequest({ ...options, rejectUnauthorized: false }, (answer) => {
+        const { subject } = (answer.socket as TLSSocket).getPeerCertificate()
+        text(answer).then((body) => resolve(`${subject.CN} ${body}`), reject)
+      })
+      sent.once('error', reject)
+      sent.end()
+    })
+  assert.equal(await asked('a.example'), 'a.service a.service https')
+  assert.equal(await asked('b.example'), 'b.service b.service https')
+  await assert.rejects(asked('other.example'))
 })
 
 test('a WebSocket is passed on from its first byte', async () => {

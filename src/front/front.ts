@@ -5,19 +5,19 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { asHolonError } from '../base/errors.ts'
-import { connectTcp, type PortListener } from '../io/tcp.ts'
+import { connectTcp } from '../io/tcp.ts'
 import type { Target } from './balancer.ts'
 import type { FrontControl, FrontState } from './control.ts'
 import { LiveRoute } from './live-route.ts'
 import { Neighbours } from './neighbours.ts'
-import { openPublicPort } from './public-port.ts'
+import { openPublicPort, type PublicPort } from './public-port.ts'
 import type { UnitTraffic } from './stats.ts'
 import { type Endpoint, type FrontTable, type Route, routeKey } from './table.ts'
 import type { Connect } from './upstream.ts'
 
 interface OpenPort {
-  readonly protocol: Route['protocol']
-  readonly listener: PortListener
+  readonly kind: string
+  readonly listener: Awaited<ReturnType<typeof openPublicPort>>
   routes: readonly LiveRoute[]
 }
 
@@ -78,7 +78,8 @@ export class Front implements FrontControl, AsyncDisposable {
     const live = this.#update(routes)
     const byPort = Map.groupBy(live, ({ route }) => route.port)
     for (const [port, open] of this.#ports) {
-      if (byPort.get(port)?.[0]?.route.protocol === open.protocol) continue
+      const [first] = byPort.get(port) ?? []
+      if (first !== undefined && kindOf(first.route) === open.kind) continue
       this.#ports.delete(port)
       await open.listener[Symbol.asyncDispose]()
     }
@@ -115,20 +116,25 @@ export class Front implements FrontControl, AsyncDisposable {
 
   /** Why some of the routes are not served, if so. */
   async #serve(port: number, routes: readonly LiveRoute[]): Promise<string | undefined> {
-    const protocol = routes[0]?.route.protocol ?? 'tcp'
-    const alike = routes.filter(
-      ({ route }) => (route.protocol === 'http') === (protocol === 'http'),
-    )
+    const [first] = routes
+    if (first === undefined) return undefined
+    const { protocol, tls } = first.route
+    const kind = kindOf(first.route)
+    const alike = routes.filter(({ route }) => kindOf(route) === kind)
     const served = protocol === 'http' ? alike : alike.slice(0, 1)
     const open = this.#ports.get(port)
     if (open === undefined) {
-      const current = (): readonly LiveRoute[] => this.#ports.get(port)?.routes ?? []
-      const listener = await openPublicPort(this.#clock, { port, protocol }, current)
-      this.#ports.set(port, { protocol, listener, routes: served })
-    } else open.routes = served
+      const current = (): readonly LiveRoute[] => this.#ports.get(port)?.routes ?? served
+      const wish: PublicPort = { port, protocol, isTls: tls !== undefined }
+      const listener = await openPublicPort(this.#clock, wish, current)
+      this.#ports.set(port, { kind, listener, routes: served })
+    } else {
+      open.routes = served
+      open.listener.renew()
+    }
     const refused = routes.filter((each) => !served.includes(each)).map(({ route }) => route.unit)
     if (refused.length === 0) return undefined
-    return `it is ${routes[0]?.route.unit}'s already; not served there: ${refused.join(', ')}`
+    return `it is ${first.route.unit}'s already; not served there: ${refused.join(', ')}`
   }
 
   readonly #connect: Connect = ({ endpoint }: Target, signal) =>
@@ -145,4 +151,9 @@ export class Front implements FrontControl, AsyncDisposable {
     }
     return undefined
   }
+}
+
+/** Only routes that are spoken alike share a port. */
+function kindOf({ protocol, tls }: Route): string {
+  return `${protocol}${tls === undefined ? '' : ' tls'}`
 }

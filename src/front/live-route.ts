@@ -8,7 +8,6 @@ import { type Connect, Upstream } from './upstream.ts'
 export class LiveRoute {
   readonly balancer: Balancer
   readonly stats = new RouteStats()
-  readonly scheme: 'http' | 'https' = 'http'
   readonly connect: Connect
   readonly #clock: Clock
   readonly #upstreams = new WeakMap<Target, Upstream>()
@@ -20,6 +19,10 @@ export class LiveRoute {
     this.connect = connect
     this.balancer = new Balancer(clock)
     this.balancer.update(route.endpoints)
+  }
+
+  get scheme(): 'http' | 'https' {
+    return this.#route.tls === undefined ? 'http' : 'https'
   }
 
   get route(): Route {

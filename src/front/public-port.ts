@@ -9,23 +9,32 @@ import { hostName } from './headers.ts'
 import { HttpExchange } from './http-exchange.ts'
 import type { LiveRoute } from './live-route.ts'
 
-export function openPublicPort(
+export interface PublicPort {
+  readonly port: number
+  readonly protocol: PortProtocol
+  readonly isTls: boolean
+}
+
+/** `renew` of the result: certificates of its routes may be others now. */
+export async function openPublicPort(
   clock: Clock,
-  { port, protocol }: { readonly port: number; readonly protocol: PortProtocol },
+  { port, protocol, isTls }: PublicPort,
   routes: () => readonly LiveRoute[],
-): Promise<PortListener> {
+): Promise<PortListener & { renew(): void }> {
   if (protocol !== 'http') {
-    return listenTcp(port, limits.frontConnectionsMax, (socket) => {
+    const listener = await listenTcp(port, limits.frontConnectionsMax, (socket) => {
       const [route] = routes()
       if (route === undefined) socket.destroy()
       else void passConnection(clock, route, socket)
     })
+    return { ...listener, renew() {} }
   }
   const options = {
     port,
     connectionsMax: limits.frontConnectionsMax,
     headersMs: limits.frontHeadersMs,
     idleMs: limits.frontIdleMs,
+    ...(isTls ? { tls: (name: string) => routeFor(routes(), name)?.route.tls } : {}),
   }
   return listenHttp(options, {
     onRequest: (request, response) => {
@@ -43,11 +52,14 @@ export function openPublicPort(
   })
 }
 
-/** By its name; then by the longest pattern; then what has no names. */
 function routeOf(routes: readonly LiveRoute[], { headers }: HttpRequest): LiveRoute | undefined {
   const [only] = routes
   if (only !== undefined && routes.length === 1 && only.route.hosts.length === 0) return only
-  const host = hostName(headers.host)
+  return routeFor(routes, hostName(headers.host))
+}
+
+/** By its name; then by the longest pattern; then what has no names, or, asked for none, any. */
+function routeFor(routes: readonly LiveRoute[], host: string): LiveRoute | undefined {
   let best: LiveRoute | undefined
   let bestLength = -1
   for (const live of routes) {
@@ -64,5 +76,5 @@ function routeOf(routes: readonly LiveRoute[], { headers }: HttpRequest): LiveRo
       bestLength = pattern.length
     }
   }
-  return best
+  return best ?? (host === '' ? routes[0] : undefined)
 }

@@ -16,6 +16,8 @@ export interface Route {
   readonly port: number
   readonly protocol: PortProtocol
   readonly hosts: readonly string[]
+  /** The port speaks TLS with these; PEM. */
+  readonly tls?: { readonly certificate: string; readonly key: string }
   /** Those that are being started are not among them. */
   readonly endpoints: readonly Endpoint[]
 }

@@ -41,6 +41,15 @@ test('the port’s directives are read', () => {
   )
 })
 
+test('TLS= names two files', () => {
+  const { protocol, tls } = terms('Port=443\nTLS=/etc/a.crt /etc/a.key') ?? {}
+  assert.deepEqual([protocol, tls], ['http', { certificate: '/etc/a.crt', key: '/etc/a.key' }])
+  assert.match(problems('Port=443\nTLS=/etc/a.crt'), /^5 TLS: .* is not like/)
+  assert.match(problems('Port=443\nTLS=a.crt a.key'), /is not like/)
+  assert.match(problems('Port=443\nProtocol=tcp\nTLS=/a /b'), /only Protocol=http speaks TLS/)
+  assert.match(problems('TLS=/a /b'), /TLS: it needs Port=/)
+})
+
 test('what cannot be is refused with its line', () => {
   assert.match(problems('Port=0'), /^4 Port: "0" is no port/)
   assert.match(problems('Port=70000'), /from 1 to 65535/)

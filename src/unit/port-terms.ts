@@ -5,7 +5,15 @@
  */
 import { limits } from '../base/limits.ts'
 import { expandNameSpecifiers } from './specifiers.ts'
-import { bad, ok, type Parsed, parseChoice, parseCount, parseDuration } from './values.ts'
+import {
+  bad,
+  ok,
+  type Parsed,
+  parseAbsolutePath,
+  parseChoice,
+  parseCount,
+  parseDuration,
+} from './values.ts'
 
 /**
  * `tcp`: bytes. `proxy`: bytes, after a line that names the client (the PROXY protocol, version 1).
@@ -14,6 +22,13 @@ import { bad, ok, type Parsed, parseChoice, parseCount, parseDuration } from './
 export const portProtocols = ['tcp', 'proxy', 'http'] as const
 export type PortProtocol = (typeof portProtocols)[number]
 
+/** Paths of PEM files, the same on every machine. */
+export interface TlsFiles {
+  /** The certificate, and behind it those of its issuers. */
+  readonly certificate: string
+  readonly key: string
+}
+
 /** How a unit is reached from outside. */
 export interface PortTerms {
   /** On every machine. */
@@ -21,6 +36,8 @@ export interface PortTerms {
   readonly protocol: PortProtocol
   /** Names by which requests are told apart on a port of several units; none: all others. */
   readonly hosts: readonly string[]
+  /** The public port speaks TLS; instances do not. */
+  readonly tls?: TlsFiles
   /** An instance is ready while a GET of this path is answered with a status below 400. */
   readonly health?: string
   /** What an instance under way has at most to finish, before it is asked to stop. */
@@ -34,6 +51,7 @@ export interface PortSettings {
   hosts: string[]
   health?: string
   drainMs?: number
+  tls?: TlsFiles
 }
 
 const defaultDrainMs = 10_000
@@ -69,6 +87,15 @@ const handlers: Readonly<Record<string, Handler>> = {
     settings.health = value
     return undefined
   },
+  TLS: (settings, value) => {
+    const [certificate = '', key = '', ...more] = value.split(/[ \t]+/)
+    const isPath = (path: string) => parseAbsolutePath(path).kind === 'ok'
+    if (more.length > 0 || !isPath(certificate) || !isPath(key)) {
+      return `${JSON.stringify(value)} is not like "/etc/tls/app.crt /etc/tls/app.key"`
+    }
+    settings.tls = { certificate, key }
+    return undefined
+  },
   Drain: (settings, value) => {
     const parsed = parseDuration(value)
     if (parsed.kind === 'bad') return parsed.message
@@ -97,10 +124,17 @@ export function applyPort(
 
 /** Undefined for a unit without a public port. */
 export function makePortTerms(settings: PortSettings): PortTerms | undefined {
-  const { port, hosts, health, drainMs = defaultDrainMs } = settings
+  const { port, hosts, health, tls, drainMs = defaultDrainMs } = settings
   if (port === undefined) return undefined
-  const protocol = settings.protocol ?? (hosts.length > 0 ? 'http' : 'tcp')
-  return { port, protocol, hosts, drainMs, ...(health === undefined ? {} : { health }) }
+  const protocol = settings.protocol ?? (hosts.length > 0 || tls !== undefined ? 'http' : 'tcp')
+  return {
+    port,
+    protocol,
+    hosts,
+    drainMs,
+    ...(health === undefined ? {} : { health }),
+    ...(tls === undefined ? {} : { tls }),
+  }
 }
 
 /** A directive that is wrong given the others, and why. */
@@ -108,16 +142,20 @@ export function portContradiction(
   settings: PortSettings,
   type: string,
 ): { readonly directive: string; readonly message: string } | undefined {
-  const { port, protocol, hosts, health, drainMs } = settings
+  const { port, protocol, hosts, health, drainMs, tls } = settings
   if (port === undefined) {
-    const given = { Protocol: protocol, Health: health, Host: hosts[0], Drain: drainMs }
+    const given = { Protocol: protocol, Health: health, Host: hosts[0], Drain: drainMs, TLS: tls }
     const directive = Object.entries(given).find(([, value]) => value !== undefined)?.[0]
     return directive === undefined ? undefined : { directive, message: 'it needs Port=' }
   }
   if (type === 'oneshot') {
     return { directive: 'Port', message: 'a service of Type=oneshot ends before it could serve' }
   }
-  if (hosts.length === 0 || protocol === undefined || protocol === 'http') return undefined
+  if (protocol === undefined || protocol === 'http') return undefined
+  if (tls !== undefined) {
+    return { directive: 'TLS', message: `only Protocol=http speaks TLS, not ${protocol}` }
+  }
+  if (hosts.length === 0) return undefined
   return { directive: 'Host', message: `only Protocol=http tells hosts apart, not ${protocol}` }
 }
 

@@ -1,8 +1,14 @@
 /** Units with a public port, on one machine: the front as users meet it. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { request as secureRequest } from 'node:https'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import type { TLSSocket } from 'node:tls'
+import { createCa } from '../../src/cluster/identity/certificates.ts'
 import type { UnitStatus } from '../../src/kernel/types.ts'
 import { isAlive, TestAgent, until } from './harness.ts'
 
@@ -155,4 +161,33 @@ test('a front that dies is back at once; a port that is taken is told', async ()
   process.kill(Number(front), 'SIGKILL')
   await until('it answers', async () => (await ask(port).catch(() => undefined))?.status === 200)
   assert.deepEqual(processesOf(agent), before, 'nothing happened to the unit')
+})
+
+test('a port with a certificate speaks TLS; without its files the status says why not', async () => {
+  await using agent = await TestAgent.up()
+  const port = await freePort()
+  const [certificate, key] = [join(agent.dir, 'app.crt'), join(agent.dir, 'app.key')]
+  agent.ok(['start', web(agent, port, [`TLS=${certificate} ${key}`])])
+  await until('it is told', () =>
+    /is not open on .*TLS=.*app\.crt/.test(agent.ok(['status', 'web'])),
+  )
+  const made = await createCa({ name: 'app.example', nowMs: Date.now() })
+  writeFileSync(certificate, made.certPem)
+  writeFileSync(key, made.keyPem, { mode: 0o600 })
+  agent.ok(['restart', 'web'])
+  const asked = secureRequest({
+    port,
+    host: '127.0.0.1',
+    servername: 'app.example',
+    // One that signs others is none of a server; it is looked at below.
+    rejectUnauthorized: false,
+    agent: false,
+  })
+  asked.end()
+  const [answer] = (await once(asked, 'response')) as [
+    { statusCode: number; socket: TLSSocket; resume(): void },
+  ]
+  answer.resume()
+  assert.equal(answer.statusCode, 200)
+  assert.equal(answer.socket.getPeerCertificate().subject.CN, 'app.example')
 })

@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { type Clock, deadline } from '../../base/clock.ts'
+import { asHolonError } from '../../base/errors.ts'
 import type { ServiceRunner } from '../../cluster/etcd/service-runner.ts'
 import type {
   LocalPorts,
@@ -19,6 +20,7 @@ import { Changes } from '../emitter.ts'
 import { type FrontProgram, FrontService } from './front-service.ts'
 import { PortNumbers } from './port-numbers.ts'
 import { Serving } from './serving.ts'
+import { TlsPairs } from './tls-files.ts'
 
 /** A unit that is wanted here and has a public port, whether an instance of it is up or not. */
 export interface WantedPort {
@@ -41,6 +43,9 @@ export class Ports implements LocalPorts, AsyncDisposable {
   readonly front: FrontService
   readonly #deps: PortsDeps
   readonly #changes = new Changes()
+  readonly #pairs = new TlsPairs()
+  /** Ports that cannot be told to the front, and why. */
+  readonly #problems = new Map<number, string>()
   #others: OtherPorts | undefined
   #units: readonly ServedUnit[] = []
   /** Another one for another agent, too. */
@@ -100,6 +105,11 @@ export class Ports implements LocalPorts, AsyncDisposable {
     return this.#changes.listen(changed)
   }
 
+  /** Why a public port is not open here, if it should be and is not. */
+  problemOf(port: number): string | undefined {
+    return this.#problems.get(port) ?? this.front.problemOf(port)
+  }
+
   applied(signal: AbortSignal): Promise<void> {
     return this.front.applied(signal)
   }
@@ -142,11 +152,11 @@ export class Ports implements LocalPorts, AsyncDisposable {
     const others = this.#others?.reports()
     if (this.#others !== undefined && others === undefined) return undefined
     const routes = new Map<string, Route & { readonly endpoints: Endpoint[] }>()
+    this.#problems.clear()
     const add = ({ unit, terms, instances }: ServedUnit, machineId?: string) => {
-      const { port, protocol, hosts } = terms
-      const key = routeKey({ unit, port, protocol, hosts })
-      const route = routes.get(key) ?? { unit, port, protocol, hosts, endpoints: [] }
-      routes.set(key, route)
+      const route = routes.get(routeKey({ unit, ...terms })) ?? this.#route(unit, terms)
+      if (route === undefined) return
+      routes.set(routeKey(route), route)
       for (const { number, host, port: at, state } of instances) {
         if (state === 'starting') continue
         const where = machineId === undefined ? {} : { machineId }
@@ -160,5 +170,20 @@ export class Ports implements LocalPorts, AsyncDisposable {
     const fleet = this.#others?.fleet()
     const inOrder = [...routes.values()].sort((a, b) => (a.unit < b.unit ? -1 : 1))
     return { routes: inOrder, ...(fleet === undefined ? {} : { fleet }) }
+  }
+
+  /** Without anybody to answer yet. Undefined, and a problem, without its certificate. */
+  #route(
+    unit: string,
+    { port, protocol, hosts, tls }: PortTerms,
+  ): (Route & { readonly endpoints: Endpoint[] }) | undefined {
+    const route = { unit, port, protocol, hosts, endpoints: [] }
+    if (tls === undefined) return route
+    try {
+      return { ...route, tls: this.#pairs.read(tls) }
+    } catch (error) {
+      this.#problems.set(port, asHolonError(error).message)
+      return undefined
+    }
   }
 }

@@ -81,6 +81,11 @@ export const holonSection: readonly Directive[] = [
       'Only requests for these names, like `app.example.com` or `*.example.com`, so that several units share a port. `Protocol=http` follows.',
     ],
     [
+      'TLS',
+      'words',
+      'The public port speaks TLS, with the certificate (and its issuers) and the key in these two PEM files, which lie on every machine. `Protocol=http` follows.',
+    ],
+    [
       'Health',
       'text',
       'An instance is ready while a GET of this path, like `/healthz`, is answered with a status below 400; if not given, once it accepts connections, or says so with `Type=notify`.',
