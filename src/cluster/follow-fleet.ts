@@ -1,8 +1,6 @@
 /** What State says about who belongs to the fleet and who keeps its state, as it changes. */
-import { type Clock, sleep } from '../base/clock.ts'
-import { asHolonError } from '../base/errors.ts'
-import { follow } from '../state/commit.ts'
-import type { State } from '../state/port.ts'
+import type { View } from '../state/commit.ts'
+import { type FollowDeps, keepFollowing } from '../state/keep-following.ts'
 import { engineKey, fleetPrefix, parseEngineRecord } from './etcd/fleet-engine-record.ts'
 import { type MachineRecord, machinePrefix, parseMachineRecord, removedPrefix } from './members.ts'
 
@@ -13,45 +11,22 @@ export interface FleetRecords {
   readonly engine: ReturnType<typeof parseEngineRecord> | undefined
 }
 
-export interface FollowFleetDeps {
-  readonly clock: Clock
-  readonly state: State
-  readonly report: (message: string) => void
-}
-
-const firstRetryMs = 200
-const retryMaxMs = 5_000
-
 /** Until `signal`: `learn` is called with all of it, whenever some of it may have changed. */
-export async function followFleet(
-  { clock, state, report }: FollowFleetDeps,
+export function followFleet(
+  deps: FollowDeps,
   learn: (records: FleetRecords) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  let retryMs = firstRetryMs
-  let said = ''
-  while (!signal.aborted) {
-    try {
-      const values = new Map<string, unknown>()
-      for await (const view of follow(clock, state, fleetPrefix, { signal })) {
-        retryMs = firstRetryMs
-        said = ''
-        if (view.kind === 'all') {
-          values.clear()
-          for (const { key, value } of view.entries) values.set(key, value)
-        } else if (view.kind === 'put') values.set(view.entry.key, view.entry.value)
-        else if (view.kind === 'delete') values.delete(view.key)
-        await learn(recordsOf(values))
-      }
-    } catch (error) {
-      if (signal.aborted) return
-      const text = asHolonError(error, 'follow the state').message
-      if (text !== said) report(text)
-      said = text
-    }
-    await sleep(clock, retryMs, signal).catch(() => {})
-    retryMs = Math.min(2 * retryMs, retryMaxMs)
+  const values = new Map<string, unknown>()
+  const take = async (view: View) => {
+    if (view.kind === 'all') {
+      values.clear()
+      for (const { key, value } of view.entries) values.set(key, value)
+    } else if (view.kind === 'put') values.set(view.entry.key, view.entry.value)
+    else if (view.kind === 'delete') values.delete(view.key)
+    await learn(recordsOf(values))
   }
+  return keepFollowing(deps, { prefix: fleetPrefix, what: 'follow the state' }, take, signal)
 }
 
 function recordsOf(values: ReadonlyMap<string, unknown>): FleetRecords {

@@ -3,21 +3,15 @@
  * time that somebody asks for a name until nobody has for limits.namesIdleMs. So where names are
  * not used it costs nothing. While State is away the last that it said holds.
  */
-import { type Clock, sleep, withSignal } from '../../base/clock.ts'
-import { asHolonError } from '../../base/errors.ts'
+import { sleep, withSignal } from '../../base/clock.ts'
 import { limits } from '../../base/limits.ts'
-import { follow } from '../../state/commit.ts'
-import type { State } from '../../state/port.ts'
+import type { View } from '../../state/commit.ts'
+import { type FollowDeps, keepFollowing } from '../../state/keep-following.ts'
 import { machinesOf, parseSlot, parseSpec, slotPrefix, specPrefix } from '../reconcile/records.ts'
 
-export interface SlotPlacesDeps {
-  readonly clock: Clock
-  readonly state: State
+export interface SlotPlacesDeps extends FollowDeps {
   readonly changed: () => void
-  readonly report: (message: string) => void
 }
-
-const retryMs = 1_000
 
 export class SlotPlaces implements Disposable {
   readonly #deps: SlotPlacesDeps
@@ -29,7 +23,6 @@ export class SlotPlaces implements Disposable {
   #following: AbortController | undefined
   #complete = Promise.withResolvers<void>()
   #askedAtMs = 0
-  #said = ''
 
   constructor(deps: SlotPlacesDeps) {
     this.#deps = deps
@@ -99,30 +92,19 @@ export class SlotPlaces implements Disposable {
     this.#complete = Promise.withResolvers()
   }
 
-  async #follow(prefix: string, signal: AbortSignal, into: Changed): Promise<void> {
-    const { clock, state, changed, report } = this.#deps
-    while (!signal.aborted) {
-      try {
-        for await (const view of follow(clock, state, prefix, { signal })) {
-          if (view.kind === 'all') {
-            into.clear()
-            for (const { key, value } of view.entries) into.put(key, value)
-            this.#heard.add(prefix)
-            if (this.isKnown) this.#complete.resolve()
-          } else if (view.kind === 'put') into.put(view.entry.key, view.entry.value)
-          else if (view.kind === 'delete') into.remove(view.key)
-          else continue
-          this.#said = ''
-          changed()
-        }
-      } catch (error) {
-        if (signal.aborted) return
-        const { message } = asHolonError(error)
-        if (message !== this.#said) report(`follow where names lead: ${message}`)
-        this.#said = message
-      }
-      await sleep(clock, retryMs, signal).catch(() => {})
+  #follow(prefix: string, signal: AbortSignal, into: Changed): Promise<void> {
+    const take = (view: View) => {
+      if (view.kind === 'all') {
+        into.clear()
+        for (const { key, value } of view.entries) into.put(key, value)
+        this.#heard.add(prefix)
+        if (this.isKnown) this.#complete.resolve()
+      } else if (view.kind === 'put') into.put(view.entry.key, view.entry.value)
+      else if (view.kind === 'delete') into.remove(view.key)
+      else return
+      this.#deps.changed()
     }
+    return keepFollowing(this.#deps, { prefix, what: 'follow where names lead' }, take, signal)
   }
 
   #put(value: unknown): void {

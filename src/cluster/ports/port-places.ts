@@ -3,21 +3,15 @@
  * State has them under `port/`, written in the txns that place the slots. Kept on the disk, for
  * while State is away.
  */
-import { type Clock, sleep } from '../../base/clock.ts'
 import { asHolonError } from '../../base/errors.ts'
 import { ensureDir, joinPath, readTextIfThere, writeText } from '../../io/files.ts'
-import { follow } from '../../state/commit.ts'
-import type { State } from '../../state/port.ts'
+import type { View } from '../../state/commit.ts'
+import { type FollowDeps, keepFollowing } from '../../state/keep-following.ts'
 import { parsePortPlace, portPrefix } from '../reconcile/records.ts'
 
-export interface PortPlacesDeps {
-  readonly clock: Clock
-  readonly state: State
+export interface PortPlacesDeps extends FollowDeps {
   readonly changed: () => void
-  readonly report: (message: string) => void
 }
-
-const retryMs = 1_000
 
 export class PortPlaces implements Disposable {
   readonly #deps: PortPlacesDeps
@@ -33,7 +27,8 @@ export class PortPlaces implements Disposable {
   }
 
   start(): void {
-    void this.#follow()
+    const which = { prefix: portPrefix, what: 'follow where public ports are served' }
+    void keepFollowing(this.#deps, which, (view) => this.#take(view), this.#life.signal)
   }
 
   [Symbol.dispose](): void {
@@ -45,32 +40,16 @@ export class PortPlaces implements Disposable {
     return new Set([...this.#places.values()].flat())
   }
 
-  async #follow(): Promise<void> {
-    const { clock, state, report } = this.#deps
-    const { signal } = this.#life
-    let said = ''
-    while (!signal.aborted) {
-      try {
-        for await (const view of follow(clock, state, portPrefix, { signal })) {
-          said = ''
-          if (view.kind === 'all') {
-            this.#places.clear()
-            for (const { key, value } of view.entries) this.#places.set(key, parsePortPlace(value))
-          } else if (view.kind === 'put') {
-            this.#places.set(view.entry.key, parsePortPlace(view.entry.value))
-          } else if (view.kind === 'delete') this.#places.delete(view.key)
-          else continue
-          this.#remember()
-          this.#deps.changed()
-        }
-      } catch (error) {
-        if (signal.aborted) return
-        const { message } = asHolonError(error)
-        if (message !== said) report(`follow where public ports are served: ${message}`)
-        said = message
-      }
-      await sleep(clock, retryMs, signal).catch(() => {})
-    }
+  #take(view: View): void {
+    if (view.kind === 'all') {
+      this.#places.clear()
+      for (const { key, value } of view.entries) this.#places.set(key, parsePortPlace(value))
+    } else if (view.kind === 'put') {
+      this.#places.set(view.entry.key, parsePortPlace(view.entry.value))
+    } else if (view.kind === 'delete') this.#places.delete(view.key)
+    else return
+    this.#remember()
+    this.#deps.changed()
   }
 
   #path(): string {

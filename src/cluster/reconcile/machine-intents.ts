@@ -3,32 +3,24 @@
  * and placements know it at once and never wait for State. May be a moment old; while State is away
  * it is what was last heard.
  */
-import { type Clock, sleep } from '../../base/clock.ts'
-import { asHolonError } from '../../base/errors.ts'
 import type { MachineIntent } from '../../kernel/types.ts'
-import { follow } from '../../state/commit.ts'
-import type { Entry, State } from '../../state/port.ts'
+import type { View } from '../../state/commit.ts'
+import { type FollowDeps, keepFollowing } from '../../state/keep-following.ts'
+import type { Entry } from '../../state/port.ts'
 import { intentPrefix, parseIntent } from './records.ts'
 
-export interface MachineIntentsDeps {
-  readonly clock: Clock
-  readonly state: State
-  readonly report: (message: string) => void
-}
-
-const retryMs = 500
-
 export class MachineIntents implements Disposable {
-  readonly #deps: MachineIntentsDeps
+  readonly #deps: FollowDeps
   readonly #life = new AbortController()
   #intents = new Map<string, MachineIntent>()
 
-  constructor(deps: MachineIntentsDeps) {
+  constructor(deps: FollowDeps) {
     this.#deps = deps
   }
 
   start(): void {
-    void this.#follow()
+    const which = { prefix: intentPrefix, what: 'follow what is wanted of machines' }
+    void keepFollowing(this.#deps, which, (view) => this.#take(view), this.#life.signal)
   }
 
   [Symbol.dispose](): void {
@@ -39,26 +31,10 @@ export class MachineIntents implements Disposable {
     return this.#intents.get(machineId)
   }
 
-  async #follow(): Promise<void> {
-    const { clock, state, report } = this.#deps
-    const { signal } = this.#life
-    let said = ''
-    while (!signal.aborted) {
-      try {
-        for await (const view of follow(clock, state, intentPrefix, { signal })) {
-          said = ''
-          if (view.kind === 'all') this.#intents = new Map(view.entries.map(intentOf))
-          else if (view.kind === 'put') this.#intents.set(...intentOf(view.entry))
-          else if (view.kind === 'delete') this.#intents.delete(machineOf(view.key))
-        }
-      } catch (error) {
-        if (signal.aborted) return
-        const { message } = asHolonError(error)
-        if (message !== said) report(`follow what is wanted of machines: ${message}`)
-        said = message
-      }
-      await sleep(clock, retryMs, signal).catch(() => {})
-    }
+  #take(view: View): void {
+    if (view.kind === 'all') this.#intents = new Map(view.entries.map(intentOf))
+    else if (view.kind === 'put') this.#intents.set(...intentOf(view.entry))
+    else if (view.kind === 'delete') this.#intents.delete(machineOf(view.key))
   }
 }
 
