@@ -165,7 +165,8 @@ export class LocalMachine implements AsyncDisposable {
     })
     this.ports = this.#makePorts()
     const dir = bundlesDir(options.directories.stateDir)
-    this.bundles = new MachineBundles({ clock: deps.clock, platform: host.arch, dir })
+    const { bootId } = this.#proc
+    this.bundles = new MachineBundles({ clock: deps.clock, platform: host.arch, dir, bootId })
     this.#units = this.#makeUnits()
     this.#units.changes.listen(() => this.ports.changed())
     this.names = new UnitNames(this.#units, this.ports)

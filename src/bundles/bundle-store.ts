@@ -4,10 +4,12 @@
  *     pieces/ab/abcd…     a piece by its hash
  *     manifests/HASH      a bundle of which all pieces were there
  *     trees/HASH/         a bundle unpacked, for programs to run in
+ *     trees/HASH.boot     the boot in which it was found whole
  *
- * A piece is checked when it comes and when it is unpacked; each file is there whole or not at all.
+ * A piece is checked when it comes and when it is unpacked; it is there whole or not at all.
  * A tree is made beside and moved into place, so a crash in the middle leaves nothing that could be
- * taken for one. What a program changes in its tree is nobody's concern but its own.
+ * taken for one; what it holds is not forced to the disk, so it is looked at again after a boot.
+ * What a program changes in its tree is its own concern, and lasts until then at the longest.
  */
 import type { Clock } from '../base/clock.ts'
 import { HolonError } from '../base/errors.ts'
@@ -46,11 +48,13 @@ const writersMax = 16
 export class BundleStore {
   readonly #clock: Clock
   readonly #dir: string
+  readonly #bootId: string
   readonly #unpacking = new Map<string, Promise<string>>()
 
-  constructor(clock: Clock, dir: string) {
+  constructor(clock: Clock, dir: string, bootId: string) {
     this.#clock = clock
     this.#dir = dir
+    this.#bootId = bootId
     // Programs of any user run in trees; the rest is nobody's.
     ensureDir(dir, 0o711)
   }
@@ -95,7 +99,10 @@ export class BundleStore {
     return hash
   }
 
-  /** Where it lies unpacked. `not_found` when it is not here. */
+  /**
+   * Where it lies unpacked. `not_found` when it is not here, or not any more: then a piece of it was
+   * damaged, and it has to come again.
+   */
   tree(hash: string): Promise<string> {
     const known = this.#unpacking.get(hash)
     if (known !== undefined) return known
@@ -123,6 +130,7 @@ export class BundleStore {
     const old = all.slice(limits.bundlesKept).filter(({ hash }) => !inUse.has(hash))
     for (const { hash } of old) {
       await removeAll(this.#manifest(hash))
+      await removeAll(bootFile(this.#treeOf(hash)))
       await removeAll(this.#treeOf(hash))
     }
     const needed = new Set<string>()
@@ -148,16 +156,40 @@ export class BundleStore {
       throw new HolonError('not_found', `the bundle ${hash.slice(0, 12)} is not on this machine`)
     }
     await markUsed(this.#manifest(hash), this.#clock.wallMs())
-    if ((await usedAtMs(tree)) !== undefined) return tree
+    const manifest = parseManifest(text)
+    if (await this.#isWhole(tree, manifest)) return tree
+    await removeAll(tree)
     const made = await temporaryDir(joinPath(this.#dir, 'trees'), 0o755)
     try {
-      await this.#write(made, parseManifest(text))
+      await this.#write(made, manifest)
       await moveInto(made, tree)
     } catch (error) {
       await removeAll(made)
-      throw error
+      if (!(error instanceof MissingPiece)) throw error
+      // So that it counts as not here, and is fetched: what there is of it stays.
+      await removeAll(this.#manifest(hash))
+      throw new HolonError('not_found', error.message, { retryable: true })
     }
+    await writeWhole(bootFile(tree), this.#bootId)
     return tree
+  }
+
+  /** In this boot it was found to be, or is now. */
+  async #isWhole(tree: string, { entries }: Manifest): Promise<boolean> {
+    const boot = (await readBytesIfThere(bootFile(tree)))?.toString()
+    if (boot === undefined || (await usedAtMs(tree)) === undefined) return false
+    if (boot === this.#bootId) return true
+    for (const entry of entries) {
+      if ('link' in entry) continue
+      const bytes = await readBytesIfThere(joinPath(tree, entry.path))
+      const isSame = (hash: string, index: number) => {
+        const at = index * limits.bundlePieceBytes
+        return hashOf(bytes?.subarray(at, at + limits.bundlePieceBytes) ?? '') === hash
+      }
+      if (bytes?.length !== entry.bytes || !entry.pieces.every(isSame)) return false
+    }
+    await writeWhole(bootFile(tree), this.#bootId)
+    return true
   }
 
   async #write(dir: string, { entries }: Manifest): Promise<void> {
@@ -181,7 +213,7 @@ export class BundleStore {
     for (const hash of entry.pieces) {
       const piece = await this.piece(hash)
       if (piece === undefined) {
-        throw new HolonError('unavailable', `a piece of "${entry.path}" is damaged or gone`)
+        throw new MissingPiece(`a piece of "${entry.path}" is damaged or gone`)
       }
       pieces.push(piece)
     }
@@ -200,3 +232,7 @@ export class BundleStore {
     return joinPath(this.#dir, 'trees', hash)
   }
 }
+
+class MissingPiece extends Error {}
+
+const bootFile = (tree: string) => `${tree}.boot`

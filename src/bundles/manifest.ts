@@ -3,7 +3,8 @@
  * bundle is named by the hash of its manifest, so the same files are the same bundle wherever and
  * whenever they are packed, and a changed line is one piece more.
  *
- * Who unpacks one trusts nothing in it: no path leads out of its directory, by itself or by a link.
+ * Who unpacks one trusts nothing in it: no path leads out of its directory, and nothing is written
+ * through a link.
  */
 import { createHash } from 'node:crypto'
 import { HolonError } from '../base/errors.ts'

@@ -90,7 +90,8 @@ export async function writePieces(
   else {
     const file = await open(path, 'wx', mode)
     try {
-      for (const piece of pieces) await file.write(piece)
+      // Unlike write(), it goes on until all of it is written, or fails.
+      for (const piece of pieces) await file.writeFile(piece)
     } finally {
       await file.close()
     }

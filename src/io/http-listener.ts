@@ -28,8 +28,8 @@ export interface HttpListenerOptions {
   /** A connection without a request is closed after this. */
   readonly idleMs: number
   /**
-   * It speaks TLS, with what this gives for the name that a client asks for ("" for none), undefined
-   * to turn it away. Asked for each connection.
+   * It speaks TLS, with what this gives for the name that a client asks for, "" for none; undefined
+   * turns it away. Asked for each connection.
    */
   readonly tls?: (name: string) => TlsPair | undefined
 }

@@ -20,6 +20,7 @@ export interface MachineBundlesDeps {
   /** "x64". */
   readonly platform: string
   readonly dir: string
+  readonly bootId: string
 }
 
 export class MachineBundles implements FleetView {
@@ -29,11 +30,11 @@ export class MachineBundles implements FleetView {
   readonly #clock: Clock
   #peers: BundlePeers | undefined
 
-  constructor({ clock, platform, dir }: MachineBundlesDeps) {
+  constructor({ clock, platform, dir, bootId }: MachineBundlesDeps) {
     this.#clock = clock
     this.platform = platform
     this.dir = dir
-    this.store = new BundleStore(clock, dir)
+    this.store = new BundleStore(clock, dir, bootId)
   }
 
   join(peers: BundlePeers): Disposable {
@@ -89,7 +90,13 @@ export class MachineBundles implements FleetView {
   async #tree(hash: string, signal: AbortSignal): Promise<string> {
     using limit = deadline(this.#clock, limits.bundleFetchMs, signal)
     if ((await this.store.manifest(hash)) === undefined) await this.#fetch(hash, limit.signal)
-    return await this.store.tree(hash)
+    try {
+      return await this.store.tree(hash)
+    } catch (error) {
+      if (asHolonError(error).code !== 'not_found') throw error
+      await this.#fetch(hash, limit.signal)
+      return await this.store.tree(hash)
+    }
   }
 
   async #fetch(hash: string, signal: AbortSignal): Promise<void> {

@@ -19,7 +19,7 @@ class Stores implements Disposable {
   readonly peers = new Map<string, BundlePeer>()
 
   store(name: string): BundleStore {
-    return new BundleStore(realClock, join(this.#dir, name))
+    return new BundleStore(realClock, join(this.#dir, name), 'boot')
   }
 
   /** One with the bundle, which answers so many calls for pieces. */

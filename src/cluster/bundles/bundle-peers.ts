@@ -4,7 +4,7 @@
  * followed by the next one, and what has come already stays: nothing is fetched twice.
  */
 
-import { type Clock, deadline } from '../../base/clock.ts'
+import { type Clock, deadline, withSignal } from '../../base/clock.ts'
 import { asHolonError, HolonError } from '../../base/errors.ts'
 import { limits } from '../../base/limits.ts'
 import type { BundleStore } from '../../bundles/bundle-store.ts'
@@ -56,11 +56,18 @@ export class BundlePeers {
 
   /** The bundle is here when this resolves. `unavailable` when no machine that answers has it. */
   get(hash: string, signal: AbortSignal): Promise<void> {
-    const known = this.#fetching.get(hash)
-    if (known !== undefined) return known
-    const fetching = this.#fetch(hash, signal).finally(() => this.#fetching.delete(hash))
-    this.#fetching.set(hash, fetching)
-    return fetching
+    let fetching = this.#fetching.get(hash)
+    if (fetching === undefined) {
+      fetching = this.#fetchInTime(hash).finally(() => this.#fetching.delete(hash))
+      this.#fetching.set(hash, fetching)
+    }
+    // Who gives up waiting ends it for nobody else.
+    return withSignal(fetching, signal)
+  }
+
+  async #fetchInTime(hash: string): Promise<void> {
+    using limit = deadline(this.#deps.clock, limits.bundleFetchMs)
+    await this.#fetch(hash, limit.signal)
   }
 
   /** Has another machine keep it; false when none does. */

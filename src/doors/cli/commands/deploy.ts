@@ -138,10 +138,10 @@ function say({ stderr }: CliContext, name: string, packed: PackedProject): void 
   const { files, bytes: size, secrets, leftOut, hash } = packed
   stderr.write(`holon: ${name}: ${files} files, ${bytes(size)}, bundle ${hash.slice(0, 12)}\n`)
   for (const path of secrets) {
-    stderr.write(
-      `holon: ${path} stays here: \`holon env set ${name.replace(/\.service$/, '')} --file ${path}\` ` +
-        'gives the program what is in it\n',
-    )
+    const unit = name.replace(/\.service$/, '')
+    const hint = `: \`holon env set ${unit} --file ${path}\` gives the program what is in it`
+    const isEnv = !path.endsWith('.npmrc')
+    stderr.write(`holon: ${path} stays here${isEnv ? hint : ', it holds a secret'}\n`)
   }
   for (const path of leftOut) {
     stderr.write(`holon: ${path} stays here: it is no file, or a link that leads away\n`)

@@ -2,6 +2,7 @@
 import { limits } from '../../../base/limits.ts'
 import { type PackedBundle, packDir, readPiece } from '../../../bundles/pack.ts'
 import type { FoundEntry } from '../../../io/bundle-files.ts'
+import { joinPath, readTextIfThere } from '../../../io/files.ts'
 import type { BundlePiece, Bundles } from '../../../kernel/bundles.ts'
 import { IgnoreRules } from './ignore-rules.ts'
 
@@ -26,7 +27,8 @@ export async function packProject(
     if (name === '.git' || path === unitFile) return false
     if (isLocked && path === 'node_modules') return false
     if (rules.isIgnored(path, kind === 'directory')) return false
-    if (!/^\.env(\.|$)/.test(name) || /\.(example|sample|template)$/.test(name)) return true
+    const isEnv = /^\.env(\.|$)/.test(name) && !/\.(example|sample|template)$/.test(name)
+    if (!isEnv && !(name === '.npmrc' && hasSecret(joinPath(root, path)))) return true
     secrets.push(path)
     return false
   }
@@ -69,3 +71,8 @@ export async function upload(
 }
 
 const piecesPerQuestion = 10_000
+
+/** Of an .npmrc: a right to a registry. */
+function hasSecret(path: string): boolean {
+  return /^[^#;]*_(auth|authToken|password)\b/m.test(readTextIfThere(path) ?? '')
+}
