@@ -23,6 +23,7 @@ export class SlotPlaces implements Disposable {
   #following: AbortController | undefined
   #complete = Promise.withResolvers<void>()
   #askedAtMs = 0
+  #said = ''
 
   constructor(deps: SlotPlacesDeps) {
     this.#deps = deps
@@ -102,9 +103,16 @@ export class SlotPlaces implements Disposable {
       } else if (view.kind === 'put') into.put(view.entry.key, view.entry.value)
       else if (view.kind === 'delete') into.remove(view.key)
       else return
+      this.#said = ''
       this.#deps.changed()
     }
-    return keepFollowing(this.#deps, { prefix, what: 'follow where names lead' }, take, signal)
+    // Both prefixes fail alike: once is enough.
+    const report = (message: string) => {
+      if (message !== this.#said) this.#deps.report(message)
+      this.#said = message
+    }
+    const which = { prefix, what: 'follow where names lead' }
+    return keepFollowing({ ...this.#deps, report }, which, take, signal)
   }
 
   #put(value: unknown): void {
